@@ -1,0 +1,58 @@
+"""Pictures and videos in Cloudinary, facts about them in Neon.
+
+>>> import media_toolkit as mt
+>>> kit = mt.connect()
+>>> kit.upload("photo.jpg", tags=["spring"])
+>>> kit.assets(tags=["spring"])
+"""
+
+from media_toolkit.asset import Asset
+from media_toolkit.errors import (
+    CloudUnavailable,
+    Conflict,
+    EmbeddedStackError,
+    FilterError,
+    Forbidden,
+    IngestError,
+    InvalidName,
+    MediaToolkitError,
+    NotFound,
+    RateLimited,
+    SettingsError,
+    SignatureError,
+    StoreError,
+    TooLarge,
+    TransformationError,
+    Unavailable,
+    UnsupportedMedia,
+    UploadError,
+)
+from media_toolkit.identity import Identity
+from media_toolkit.settings import Settings
+from media_toolkit.toolkit import MediaToolkit, connect
+
+__all__ = [
+    "Asset",
+    "CloudUnavailable",
+    "Conflict",
+    "EmbeddedStackError",
+    "FilterError",
+    "Forbidden",
+    "Identity",
+    "IngestError",
+    "InvalidName",
+    "MediaToolkit",
+    "MediaToolkitError",
+    "NotFound",
+    "RateLimited",
+    "Settings",
+    "SettingsError",
+    "SignatureError",
+    "StoreError",
+    "TooLarge",
+    "TransformationError",
+    "Unavailable",
+    "UnsupportedMedia",
+    "UploadError",
+    "connect",
+]

@@ -1,0 +1,138 @@
+"""Asset: the one record that travels everywhere (Cloudinary response ⇄ table row)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from media_toolkit.errors import SignatureError
+
+RESOURCE_TYPES = ("image", "video", "raw")
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One asset in Cloudinary, with the facts that Postgres keeps about it.
+
+    The fields are the columns of `cloudinary_files` in their order, less the row's `id`.
+
+    Attributes:
+        asset_id: Cloudinary's immutable id, 32 hexadecimal digits; None for rows of the guide.
+        public_id: unique within (resource_type, delivery_type) only.
+        media_url: the delivery URL of the original.
+        version: Cloudinary's, Unix seconds of the last upload.
+        width, height: pixels. duration: seconds. bytes: of the original.
+        context: custom metadata as a flat mapping. tags: in Cloudinary's order.
+        raw: the whole response, as received, without its signature.
+    """
+
+    public_id: str
+    media_url: str
+    resource_type: str
+    user_id: str
+    id: int | None = None
+    asset_id: str | None = None
+    delivery_type: str = "upload"
+    upload_timestamp: datetime | None = None
+    version: int | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    bytes: int | None = None
+    tags: tuple[str, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    folder: str | None = None
+    original_filename: str | None = None
+    etag: str | None = None
+    phash: str | None = None
+    created_at: datetime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_response(cls, response: Mapping[str, Any], user_id: str) -> Self:
+        """Read an upload response, an `explicit` answer or an Admin listing's item.
+
+        Unknown fields are kept in `raw` and otherwise passed over, as Cloudinary asks of
+        parsers (https://cloudinary.com/documentation/admin_api).
+
+        Raises:
+            SignatureError: when public_id, a URL or resource_type is absent: not a response.
+        """
+        url = response.get("secure_url") or response.get("url")
+        missing = [k for k in ("public_id", "resource_type") if not response.get(k)]
+        missing += [] if url else ["secure_url"]
+        if missing:
+            raise SignatureError(
+                f"not a Cloudinary response: {', '.join(missing)} missing",
+                hint="pass the whole JSON that the upload answered",
+            )
+        created = response.get("created_at")
+        public_id = str(response["public_id"])
+        folder = response.get("asset_folder", response.get("folder"))
+        if folder is None:
+            folder = public_id.rpartition("/")[0]
+        return cls(
+            public_id=public_id,
+            media_url=str(url),
+            resource_type=str(response["resource_type"]),
+            user_id=user_id,
+            asset_id=response.get("asset_id"),
+            delivery_type=str(response.get("type") or "upload"),
+            version=_whole(response.get("version")),
+            format=response.get("format") or _extension(str(url)),
+            width=_whole(response.get("width")),
+            height=_whole(response.get("height")),
+            duration=float(response["duration"]) if response.get("duration") else None,
+            bytes=_whole(response.get("bytes")),
+            tags=tuple(response.get("tags") or ()),
+            context=flat_context(response.get("context")),
+            folder=folder,
+            original_filename=response.get("original_filename"),
+            etag=response.get("etag"),
+            phash=response.get("phash"),
+            created_at=datetime.fromisoformat(created) if created else None,
+            raw={k: v for k, v in response.items() if k not in ("signature", "api_key")},
+        )
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row of `cloudinary_files`; columns that an Asset does not have are ignored."""
+        values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        values["tags"] = tuple(values.get("tags") or ())
+        values["context"] = dict(values.get("context") or {})
+        values["raw"] = values.get("raw") or {}
+        return cls(**values)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the original file's name, or the last part of the public_id."""
+        return self.original_filename or self.public_id.rpartition("/")[2]
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes it this asset: (resource_type, delivery_type, public_id)."""
+        return self.resource_type, self.delivery_type, self.public_id
+
+    def __str__(self) -> str:
+        return f"{self.resource_type}/{self.delivery_type}/{self.public_id}"
+
+
+def flat_context(context: Any) -> dict[str, str]:
+    """`{"custom": {...}}`, as Cloudinary answers, or a plain mapping → a flat dict of strings."""
+    if not context:
+        return {}
+    inner = context.get("custom", context) if isinstance(context, Mapping) else {}
+    return {str(key): str(value) for key, value in inner.items()}
+
+
+def _whole(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)
+
+
+def _extension(url: str) -> str | None:
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    return name.rpartition(".")[2].lower() if "." in name else None

@@ -1,0 +1,225 @@
+"""One account's Upload and Admin API over HTTP, with our errors. No global SDK state.
+
+The SDK signs and serializes; the sending is ours because the SDK's sends the full local path
+as the file's name, has no retry, and keeps one connection a host.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import certifi
+import urllib3
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from media_toolkit.cloud import signing
+from media_toolkit.errors import (
+    CloudUnavailable,
+    InvalidName,
+    MediaToolkitError,
+    NotFound,
+    RateLimited,
+    SettingsError,
+    TooLarge,
+    UnsupportedMedia,
+    UploadError,
+)
+from media_toolkit.settings import CloudAccount
+
+FORBIDDEN_IN_PUBLIC_ID = frozenset("?&#\\%<>+")
+MAX_PUBLIC_ID_CHARS = 255
+CONNECTIONS = 32
+
+
+class CloudClient:
+    """Speaks to one account. Threads may share it.
+
+    Args:
+        account: where and as whom.
+        timeout_s: seconds to connect, and to wait between two bytes.
+        attempts: how often a call that may succeed later is tried in all.
+    """
+
+    def __init__(self, account: CloudAccount, timeout_s: float = 60, attempts: int = 4) -> None:
+        self.account = account
+        self._attempts = attempts
+        self._pool = urllib3.PoolManager(
+            maxsize=CONNECTIONS,
+            timeout=urllib3.Timeout(connect=10, read=timeout_s),
+            retries=False,
+            ssl_context=ssl.create_default_context(cafile=certifi.where()),
+        )
+
+    def upload(
+        self,
+        data: bytes | str,
+        filename: str | None = None,
+        resource_type: str = "auto",
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Upload bytes, or a remote URL that Cloudinary fetches; returns its whole answer.
+
+        Without a public_id (or `use_filename`) one of 20 random characters is chosen here and
+        not by Cloudinary, so that a retry after a lost answer makes no second asset.
+
+        Raises:
+            UnsupportedMedia, InvalidName, TooLarge, RateLimited, CloudUnavailable, UploadError
+        """
+        check_name(options.get("public_id"), options.get("folder"))
+        if "public_id" not in options and not options.get("use_filename"):
+            options["public_id"] = secrets.token_hex(10)
+        file: Any = data if isinstance(data, str) else (filename or "file", data)
+        label = filename or (data if isinstance(data, str) else str(options.get("public_id")))
+        url = signing.upload_url(self.account, resource_type)
+        return self._retrying(lambda: self._post_signed(url, options, {"file": file}, label))
+
+    def destroy(
+        self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
+    ) -> bool:
+        """Delete an asset for good; False when Cloudinary does not have it."""
+        url = signing.upload_url(self.account, resource_type, "destroy")
+        fields = {"public_id": public_id, "type": delivery_type}
+        answer = self._retrying(lambda: self._post_signed(url, fields, {}, public_id))
+        return answer.get("result") == "ok"
+
+    def resource(
+        self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
+    ) -> dict[str, Any]:
+        """What Cloudinary itself says of an asset; one Admin API call.
+
+        Raises:
+            NotFound: when Cloudinary never saw it.
+        """
+        path = f"resources/{resource_type}/{delivery_type}/{quote(public_id, safe='/')}"
+        return self._retrying(lambda: self._get_admin(path, public_id))
+
+    def ping(self) -> None:
+        """Check address, key and secret with one Admin API call.
+
+        Raises:
+            SettingsError: when Cloudinary refuses the key. CloudUnavailable: when unreachable.
+        """
+        self._get_admin("ping", "ping")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _retrying(self, call: Any) -> dict[str, Any]:
+        for attempt in Retrying(
+            retry=retry_if_exception(lambda e: isinstance(e, MediaToolkitError) and e.is_retryable),
+            wait=wait_random_exponential(multiplier=0.3, max=8),
+            stop=stop_after_attempt(self._attempts),
+            reraise=True,
+        ):
+            with attempt:
+                return call()
+        raise AssertionError("tenacity always returns or raises")
+
+    def _post_signed(
+        self, url: str, options: Mapping[str, Any], file: Mapping[str, Any], label: str
+    ) -> dict[str, Any]:
+        # Signed anew at each attempt: a signature lives for an hour only.
+        fields: dict[str, Any] = signing.serialize_options(options)
+        fields["timestamp"] = str(signing.now())
+        fields["signature"] = signing.sign_parameters(
+            fields, self.account.api_secret.get_secret_value()
+        )
+        fields["api_key"] = self.account.api_key
+        return self._answer(label, "POST", url, fields=fields | dict(file))
+
+    def _get_admin(self, path: str, label: str) -> dict[str, Any]:
+        secret = self.account.api_secret.get_secret_value()
+        headers = urllib3.make_headers(basic_auth=f"{self.account.api_key}:{secret}")
+        url = f"{self.account.upload_prefix}/v1_1/{self.account.cloud_name}/{path}"
+        return self._answer(label, "GET", url, headers=headers)
+
+    def _answer(self, label: str, method: str, url: str, **request: Any) -> dict[str, Any]:
+        try:
+            response = self._pool.request(method, url, **request)
+        except urllib3.exceptions.HTTPError as error:
+            raise CloudUnavailable(
+                f"Cloudinary did not answer for {label}: {type(error).__name__}",
+                hint=f"check the network and that {self.account.upload_prefix} is reachable",
+                ids=(label,),
+            ) from error
+        try:
+            body = json.loads(response.data)
+        except ValueError:
+            body = {}
+        if response.status < 300 and isinstance(body, dict):
+            return body
+        raise _error_for(response.status, _message(body, response), label, response.headers)
+
+
+def check_name(public_id: str | None, folder: str | None = None) -> None:
+    """Refuse before sending what Cloudinary's naming rules refuse.
+
+    Rules: https://cloudinary.com/documentation/ts_permitted_naming_conventions
+
+    Raises:
+        InvalidName: saying which rule the name breaks.
+    """
+    if public_id is None and folder is None:
+        return
+    full = "/".join(part for part in (folder, public_id) if part is not None)
+    wrong = sorted(FORBIDDEN_IN_PUBLIC_ID & set(full))
+    if not full or len(full) > MAX_PUBLIC_ID_CHARS:
+        reason = f"has {len(full)} characters; 1 to {MAX_PUBLIC_ID_CHARS} are allowed"
+    elif wrong:
+        reason = f"contains {' '.join(wrong)}"
+    elif any(part.strip() in ("", ".", "..") for part in full.split("/")):
+        reason = "has an empty, '.' or '..' segment"
+    elif any(not c.isprintable() for c in full):
+        reason = "contains control characters"
+    elif full != full.strip():
+        reason = "begins or ends with a space"
+    else:
+        return
+    shown = full if len(full) <= 60 else f"{full[:57]}…"
+    raise InvalidName(
+        f"public_id {shown!r} {reason}",
+        hint="choose another public_id, or none for a random one",
+        ids=(full,),
+    )
+
+
+def _message(body: Any, response: urllib3.BaseHTTPResponse) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict) and error.get("message"):
+        return str(error["message"])
+    return response.headers.get("X-Cld-Error") or f"HTTP {response.status}"
+
+
+def _error_for(
+    status: int, message: str, label: str, headers: Mapping[str, str]
+) -> MediaToolkitError:
+    """Cloudinary's status and words → one of our errors, with what to do next."""
+    said = f"Cloudinary refused {label}: {message}"
+    if status in (420, 429):
+        reset = headers.get("X-FeatureRateLimit-Reset", "later")
+        return RateLimited(said, hint=f"the limit resets at {reset}", ids=(label,))
+    if status >= 500 or status == 423:
+        return CloudUnavailable(said, hint="try again in a minute", ids=(label,))
+    if status in (401, 403):
+        return SettingsError(
+            said,
+            hint="check CLOUDINARY_URL: cloud name, key and secret; and this machine's clock",
+            ids=(label,),
+        )
+    if status == 404:
+        return NotFound(said, hint="check public_id, resource_type and delivery_type", ids=(label,))
+    if status == 413 or "too large" in message.lower():
+        return TooLarge(said, hint="see the account's limits in the console", ids=(label,))
+    media = ("invalid image", "invalid video", "empty file", "unsupported", "not allowed")
+    if any(words in message.lower() for words in media):
+        return UnsupportedMedia(
+            said, hint="open the file to see whether it is whole, or pass resource_type='raw'",
+            ids=(label,),
+        )  # fmt: skip
+    return UploadError(said, ids=(label,))

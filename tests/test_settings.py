@@ -1,0 +1,126 @@
+"""Settings: the order of sources, half an account, and secrets that stay secret."""
+
+from pathlib import Path
+
+import pytest
+
+from media_toolkit.errors import SettingsError
+from media_toolkit.settings import VARIABLES, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+NEON = "postgresql://ana:s3cret@ep-cool-1234-pooler.eu-central-1.aws.neon.tech/db?sslmode=require"
+
+
+def test_nothing_configured_means_the_embedded_stack() -> None:
+    settings = Settings()
+    assert settings.is_embedded
+    assert settings.is_local
+    assert settings.cloud is None
+
+
+def test_the_home_is_not_read_from_the_shells_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    monkeypatch.setenv("USER_ID", "mallory")
+    monkeypatch.setenv("API_KEY", "1")
+    settings = Settings()
+    assert settings.home != Path("/somewhere")
+    assert settings.user_id != "mallory"
+    assert settings.api_key is None
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (["CLOUDINARY_API_KEY"], "CLOUDINARY_CLOUD_NAME and CLOUDINARY_API_SECRET"),
+        (["CLOUDINARY_CLOUD_NAME", "CLOUDINARY_API_KEY"], "CLOUDINARY_API_SECRET"),
+        (["CLOUDINARY_API_SECRET"], "CLOUDINARY_CLOUD_NAME and CLOUDINARY_API_KEY"),
+    ],
+)
+def test_half_an_account_is_an_error_that_names_the_missing_part(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], missing: str
+) -> None:
+    for name in given:
+        monkeypatch.setenv(name, "v4lue")
+    with pytest.raises(SettingsError, match=missing) as caught:
+        Settings()
+    assert "v4lue" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("cloudinary://key@cloud", "api_secret"),
+        ("cloudinary://key:s3cret@", "cloud_name"),
+        ("cloudinary://<your_api_key>:s3cret@cloud", "api_key"),
+        ("https://key:s3cret@cloud", "cloudinary://"),
+    ],
+)
+def test_a_broken_cloudinary_url_is_an_error_that_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("CLOUDINARY_URL", url)
+    with pytest.raises(SettingsError, match=said) as caught:
+        Settings()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_secrets_are_masked_wherever_settings_are_printed() -> None:
+    settings = Settings(cloudinary_url="cloudinary://key:s3cret@cloud", database_url=NEON)
+    for text in (repr(settings), str(settings), f"{settings}", repr(settings.cloud)):
+        assert "s3cret" not in text
+
+
+def test_explicit_wins_over_environment_over_dotenv(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("MEDIA_TOOLKIT_USER=dotenv\nMEDIA_TOOLKIT_ADMINS=root\n")
+    assert Settings().user_id == "dotenv"
+    monkeypatch.setenv("MEDIA_TOOLKIT_USER", "environment")
+    assert Settings().user_id == "environment"
+    assert Settings(user_id="explicit").user_id == "explicit"
+    assert Settings().admins == {"root"}
+
+
+def test_explicit_parts_win_over_a_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOUDINARY_URL", "cloudinary://key:secret@theirs")
+    cloud = Settings(cloud_name="ours", api_key="k", api_secret="s").cloud
+    assert cloud is not None
+    assert cloud.cloud_name == "ours"
+
+
+def test_the_dotenv_of_the_project_is_found_from_a_folder_below(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("MEDIA_TOOLKIT_USER=project\n")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert Settings().user_id == "project"
+
+
+def test_the_direct_url_is_the_pooled_one_without_pooler() -> None:
+    settings = Settings(database_url=NEON)
+    assert settings.direct_url == NEON.replace("-pooler", "")
+    assert settings.pooled_url == NEON
+    assert Settings(database_url=NEON, database_direct_url="postgresql://x/y").direct_url == (
+        "postgresql://x/y"
+    )
+
+
+def test_the_url_carries_upload_prefix_and_cname() -> None:
+    cloud = Settings(
+        cloudinary_url="cloudinary://k:s@c?upload_prefix=http://127.0.0.1:99&cname=127.0.0.1:99"
+    ).cloud
+    assert cloud is not None
+    assert (cloud.upload_prefix, cloud.cname) == ("http://127.0.0.1:99", "127.0.0.1:99")
+    assert cloud.is_local
+
+
+def test_an_unknown_setting_is_named() -> None:
+    with pytest.raises(SettingsError, match="databse_url"):
+        Settings(databse_url="postgresql://x/y")
+
+
+def test_every_variable_stands_in_the_example_file_and_no_other() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    named = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
+    assert {name for name in named if name.isupper()} == set(VARIABLES)
