@@ -1,0 +1,1 @@
+"""Speaks to Postgres; nothing else does."""

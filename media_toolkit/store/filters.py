@@ -1,0 +1,185 @@
+"""The filter words that `assets`, `count`, `page` and the library page share → WHERE."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from media_toolkit.errors import FilterError
+from media_toolkit.store.schema import ASSET_COLUMNS, files
+
+_SORTABLE = {c.name: c for c in ASSET_COLUMNS if c.name not in ("tags", "context")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetFilter:
+    """Which assets: every word that is given must hold; no word means every asset.
+
+    Attributes:
+        user_id, resource_type, delivery_type, format: a value, or several of which one holds.
+        tags: all of them. any_tags: at least one.
+        folder: this folder and those below it.
+        text: each word occurs in public_id, filename, tags or context; case does not matter.
+        uploaded_after (included), uploaded_before (excluded): datetime, date or ISO 8601 text;
+            without a time zone it is UTC.
+        min_width, min_height: pixels. min_bytes, max_bytes: both included.
+        context: key → value, all of them.
+    """
+
+    user_id: str | Iterable[str] | None = None
+    resource_type: str | Iterable[str] | None = None
+    delivery_type: str | Iterable[str] | None = None
+    format: str | Iterable[str] | None = None
+    tags: str | Iterable[str] | None = None
+    any_tags: str | Iterable[str] | None = None
+    folder: str | None = None
+    text: str | None = None
+    uploaded_after: datetime | date | str | None = None
+    uploaded_before: datetime | date | str | None = None
+    min_width: int | None = None
+    min_height: int | None = None
+    min_bytes: int | None = None
+    max_bytes: int | None = None
+    context: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, **words: Any) -> Self:
+        """Make a filter of keywords.
+
+        Raises:
+            FilterError: naming the unknown words and the known ones.
+        """
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(words) - set(known))
+        if unknown:
+            raise FilterError(
+                f"unknown filter {', '.join(unknown)}",
+                hint=f"known: {', '.join(known)}",
+                ids=tuple(unknown),
+            )
+        return cls(**words)
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        """The WHERE, as conditions to be joined by AND; every value is bound.
+
+        Raises:
+            FilterError: for a value that cannot be read.
+        """
+        c = files.c
+        found: list[sa.ColumnElement[bool]] = [c.deleted_at.is_(None)]
+        for name in ("user_id", "resource_type", "delivery_type", "format"):
+            wanted = _several(name, getattr(self, name))
+            if wanted is not None:
+                found.append(c[name] == wanted[0] if len(wanted) == 1 else c[name].in_(wanted))
+        if (all_of := _several("tags", self.tags)) is not None:
+            found.append(c.tags.contains(all_of))
+        if (any_of := _several("any_tags", self.any_tags)) is not None:
+            found.append(c.tags.overlap(any_of))
+        if folder := (self.folder or "").strip("/"):
+            below = c.folder.startswith(folder + "/", autoescape=True)
+            found.append(sa.or_(c.folder == folder, below))
+        found += [_contains_word(word) for word in (self.text or "").split()]
+        if self.uploaded_after is not None:
+            found.append(c.upload_timestamp >= _moment("uploaded_after", self.uploaded_after))
+        if self.uploaded_before is not None:
+            found.append(c.upload_timestamp < _moment("uploaded_before", self.uploaded_before))
+        for name, column in (("min_width", c.width), ("min_height", c.height)):
+            if getattr(self, name) is not None:
+                found.append(column >= _number(name, getattr(self, name)))
+        if self.min_bytes is not None:
+            found.append(c.bytes >= _number("min_bytes", self.min_bytes))
+        if self.max_bytes is not None:
+            found.append(c.bytes <= _number("max_bytes", self.max_bytes))
+        for key, value in (self.context or {}).items():
+            found.append(c.context[str(key)].astext == str(value))
+        return found
+
+
+def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
+    """`"-upload_timestamp"` → ORDER BY, with the row's id as the last word.
+
+    Raises:
+        FilterError: for a column that cannot be sorted by.
+    """
+    name = order_by.removeprefix("-")
+    if name not in _SORTABLE:
+        raise FilterError(
+            f"cannot order by {name!r}", hint=f"known: {', '.join(_SORTABLE)}", ids=(name,)
+        )
+    column = _SORTABLE[name]
+    if order_by.startswith("-"):
+        return [column.desc().nulls_last(), files.c.id.desc()]
+    return [column.asc().nulls_last(), files.c.id.asc()]
+
+
+def write_cursor(upload_timestamp: datetime, row_id: int) -> str:
+    """A keyset cursor: opaque to callers, safe in a URL."""
+    pair = json.dumps([upload_timestamp.isoformat(), row_id])
+    return base64.urlsafe_b64encode(pair.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[datetime, int]:
+    """What `write_cursor` wrote.
+
+    Raises:
+        FilterError: when it did not.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        moment, row_id = json.loads(base64.urlsafe_b64decode(padded))
+        return datetime.fromisoformat(moment), int(row_id)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise FilterError(
+            "not a page cursor", hint="pass page.next_cursor or page.previous_cursor unchanged"
+        ) from error
+
+
+def _several(name: str, value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise FilterError(f"{name} must be text or a list of texts, not {value!r}", ids=(name,))
+    return [str(item) for item in value]
+
+
+def _contains_word(word: str) -> sa.ColumnElement[bool]:
+    c = files.c
+    haystack = sa.func.concat_ws(
+        " ",
+        c.public_id,
+        c.original_filename,
+        sa.func.array_to_string(c.tags, " "),
+        sa.cast(c.context, sa.Text),
+    )
+    return haystack.icontains(word, autoescape=True)
+
+
+def _moment(name: str, value: datetime | date | str) -> datetime:
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        if not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
+    except (ValueError, AttributeError) as error:
+        raise FilterError(
+            f"{name} is not a date: {value!r}",
+            hint="write it like 2026-01-31 or 2026-01-31T12:00:00+00:00",
+            ids=(name,),
+        ) from error
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _number(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise FilterError(f"{name} is not a whole number: {value!r}", ids=(name,)) from error

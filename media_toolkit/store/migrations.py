@@ -1,0 +1,101 @@
+"""Applies `sql/migrations/NNNN_name.sql`: in order, each in one transaction, each once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from media_toolkit.errors import StoreError
+from media_toolkit.store.database import Database
+
+_HERE = Path(__file__).resolve()
+# A checkout keeps sql/ beside the package; a wheel carries it inside.
+SQL = next(p for p in (_HERE.parents[2] / "sql", _HERE.parents[1] / "sql") if p.is_dir())
+
+# Any number, the same for everybody who migrates this table.
+_LOCK_KEY = 0x6D74_6B69
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS media_toolkit_migrations (
+    name TEXT PRIMARY KEY,
+    checksum TEXT NOT NULL,
+    applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW()
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: `name` without `.sql`, its text, and the SHA-256 of that text."""
+
+    name: str
+    sql: str
+    checksum: str
+
+
+def migrations(folder: Path = SQL / "migrations") -> list[Migration]:
+    """All migration files, in the order of their numbers."""
+    found = []
+    for path in sorted(folder.glob("[0-9]*.sql")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Migration(path.stem, text, hashlib.sha256(text.encode()).hexdigest()))
+    return found
+
+
+def applied(database: Database) -> dict[str, str]:
+    """Name → checksum of what has been applied. Only reads."""
+    with database.direct() as connection:
+        return _applied(connection)
+
+
+def pending(database: Database) -> list[Migration]:
+    """What `migrate` would apply. Only reads."""
+    done = applied(database)
+    return [m for m in migrations() if m.name not in done]
+
+
+def migrate(database: Database) -> list[str]:
+    """Apply what is pending; returns the names applied by this call.
+
+    Two at once apply each file once: the second waits at an advisory lock.
+
+    Raises:
+        StoreError: when a file that was applied has been edited since, or SQL fails;
+            the failed file leaves nothing behind.
+    """
+    names: list[str] = []
+    while True:
+        with database.direct() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:k)"), {"k": _LOCK_KEY})
+            connection.exec_driver_sql(_LEDGER)
+            done = _applied(connection)
+            _check_unedited(done)
+            todo = next((m for m in migrations() if m.name not in done), None)
+            if todo is None:
+                return names
+            connection.exec_driver_sql(todo.sql.replace("%", "%%"))
+            connection.execute(
+                sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
+                {"n": todo.name, "c": todo.checksum},
+            )
+        names.append(todo.name)
+
+
+def _applied(connection: sa.Connection) -> dict[str, str]:
+    if connection.scalar(sa.text("SELECT to_regclass('media_toolkit_migrations')")) is None:
+        return {}
+    rows = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_migrations"))
+    return {row.name: row.checksum for row in rows}
+
+
+def _check_unedited(done: dict[str, str]) -> None:
+    edited = [m.name for m in migrations() if done.get(m.name, m.checksum) != m.checksum]
+    if edited:
+        raise StoreError(
+            f"migration {', '.join(edited)} was edited after it had been applied",
+            hint="restore the file and put the change into a new migration",
+            ids=tuple(edited),
+        )
