@@ -203,7 +203,7 @@ class AssetStore:
         Raises:
             FilterError: for a cursor that is none.
         """
-        c = files.c
+        c, limit = files.c, filters.read_limit(limit)
         key = sa.tuple_(c.upload_timestamp, c.id)
         query = sa.select(files).where(*wanted.conditions())
         if after is not None:

@@ -17,6 +17,8 @@ from media_toolkit.errors import StoreError, Unavailable
 MAX_IDLE_S = 240
 CONNECT_TIMEOUT_S = 10
 WAKE_UP_S = 20
+UNDEFINED_TABLE = "42P01"
+MIGRATE = "run: python -m media_toolkit migrate"
 
 
 class Database:
@@ -121,10 +123,8 @@ def _our_errors() -> Iterator[None]:
             hint="check DATABASE_URL and the network; a sleeping Neon project wakes in seconds",
         ) from error
     except exc.ProgrammingError as error:
-        missing = getattr(error.orig, "pgcode", None) == "42P01"
-        raise StoreError(
-            _cause(error), hint="run: python -m media_toolkit migrate" if missing else ""
-        ) from error
+        missing = getattr(error.orig, "pgcode", None) == UNDEFINED_TABLE
+        raise StoreError(_cause(error), hint=MIGRATE if missing else "") from error
     except exc.DBAPIError as error:
         raise StoreError(_cause(error)) from error
 

@@ -119,6 +119,18 @@ def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
     return [column.asc().nulls_last(), files.c.id.asc()]
 
 
+def read_limit(limit: Any) -> int:
+    """How many rows at most.
+
+    Raises:
+        FilterError: when it is no whole number, or below zero.
+    """
+    number = _number("limit", limit)
+    if number < 0:
+        raise FilterError(f"limit is below zero: {number}", ids=("limit",))
+    return number
+
+
 def write_cursor(upload_timestamp: datetime, row_id: int) -> str:
     """A keyset cursor: opaque to callers, safe in a URL."""
     pair = json.dumps([upload_timestamp.isoformat(), row_id])

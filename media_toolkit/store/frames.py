@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from media_toolkit.errors import Unavailable
+from media_toolkit.errors import StoreError, Unavailable
 from media_toolkit.store import filters
-from media_toolkit.store.database import Database
+from media_toolkit.store.database import MIGRATE, UNDEFINED_TABLE, Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import ASSET_COLUMNS
 
@@ -42,13 +42,13 @@ def assets_frame(
         sa.select(*ASSET_COLUMNS).where(*wanted.conditions()).order_by(*filters.ordering(order_by))
     )
     if limit is not None:
-        query = query.limit(limit)
+        query = query.limit(filters.read_limit(limit))
     return _to_pandas(_fetch(database, query))
 
 
 def _fetch(database: Database, query: sa.Select[Any]) -> pa.Table:
     # 0.6 s to import, so only where a frame is asked for.
-    from adbc_driver_manager import OperationalError
+    from adbc_driver_manager import DatabaseError, OperationalError
     from adbc_driver_postgresql import dbapi
 
     compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
@@ -61,6 +61,11 @@ def _fetch(database: Database, query: sa.Select[Any]) -> pa.Table:
     except OperationalError as error:
         raise Unavailable(
             "Postgres cannot be reached for a bulk read", hint="check DATABASE_URL and the network"
+        ) from error
+    except DatabaseError as error:
+        missing = getattr(error, "sqlstate", None) == UNDEFINED_TABLE
+        raise StoreError(
+            f"Postgres refused the read: {error.sqlstate}", hint=MIGRATE if missing else ""
         ) from error
 
 

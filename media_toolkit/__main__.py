@@ -1,0 +1,160 @@
+"""`python -m media_toolkit`: migrate, ingest, doctor and embedded, for a shell."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from media_toolkit.errors import MediaToolkitError
+from media_toolkit.settings import Settings
+from media_toolkit.toolkit import MediaToolkit, connect
+
+app = typer.Typer(
+    name="media-toolkit", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+embedded = typer.Typer(
+    invoke_without_command=True,
+    help="The stack with no account: Postgres and a Cloudinary-compatible server.",
+)
+app.add_typer(embedded, name="embedded")
+
+
+@app.command()
+def migrate() -> None:
+    """Apply pending migrations to the database in the settings."""
+    with connect_quietly() as kit:
+        names = kit.migrate()
+    print("\n".join(f"applied {name}" for name in names) or "nothing to apply")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is configured and reachable; status 1 when something is broken."""
+    with connect_quietly() as kit:
+        diagnosis = kit.doctor()
+    print(diagnosis)
+    raise typer.Exit(0 if diagnosis.is_well else 1)
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path, typer.Argument(help="folder with pictures and videos")],
+    folder: Annotated[str, typer.Option(help="put before every public_id")] = "",
+    tags: Annotated[str, typer.Option(help="for every file, separated by commas")] = "",
+    threads: Annotated[int, typer.Option(help="parallel uploads", min=1, max=50)] = 8,
+) -> None:
+    """Import a folder; status 1 when a file was refused."""
+    options: dict[str, Any] = {"tags": [t.strip() for t in tags.split(",") if t.strip()]} if tags else {}
+    with connect() as kit:
+        report = kit.ingest(source, folder=folder, threads=threads, **options)
+    print(report)
+    raise typer.Exit(130 if report.interrupted else 1 if report.failed else 0)
+
+
+@embedded.callback()
+def embedded_stack(context: typer.Context) -> None:
+    """Run the stack in the foreground and print how other programs reach it; Ctrl-C ends it."""
+    if context.invoked_subcommand is not None:
+        return
+    from media_toolkit.embedded.stack import EmbeddedStack
+
+    _end_on_sigterm()
+    stack = EmbeddedStack.join(_stack_settings())
+    try:
+        print(f"export CLOUDINARY_URL={shlex.quote(stack.cloudinary_url)}")
+        print(f"export DATABASE_URL={shlex.quote(stack.database_url)}", flush=True)
+        print("The embedded stack is running. Ctrl-C ends it.", file=sys.stderr, flush=True)
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        ended = stack.end_if_unused()
+        print("Ended." if ended else "Others still use it: left running.", file=sys.stderr)
+
+
+@embedded.command(
+    "run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def embedded_run(context: typer.Context) -> None:
+    """Run COMMAND with CLOUDINARY_URL and DATABASE_URL set; ends with its exit status.
+
+    Usage: python -m media_toolkit embedded run -- COMMAND [ARGUMENTS]
+    """
+    from media_toolkit.embedded.stack import EmbeddedStack
+
+    if not context.args:
+        raise typer.BadParameter("give the command after --", param_hint="COMMAND")
+    stack = EmbeddedStack.join(_stack_settings())
+    environment = os.environ | {
+        "CLOUDINARY_URL": stack.cloudinary_url,
+        "DATABASE_URL": stack.database_url,
+    }
+    # The SDKs prefer these to CLOUDINARY_URL: half of another account must not leak in.
+    for name in ("CLOUDINARY_CLOUD_NAME", "CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET"):
+        environment.pop(name, None)
+    try:
+        status = _run_to_its_end(context.args, environment)
+    finally:
+        stack.leave()
+    raise typer.Exit(status)
+
+
+def connect_quietly() -> MediaToolkit:
+    """`connect` without the warning of pending migrations: the commands here tell of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return connect()
+
+
+def main() -> None:
+    """The console script: expected errors are one line on stderr and status 2."""
+    try:
+        app()
+    except MediaToolkitError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run_to_its_end(command: list[str], environment: dict[str, str]) -> int:
+    """The command's own status; 127 when there is none such, 128 + n when signal n ended it."""
+    try:
+        process = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        print(f"Error: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    # Ctrl-C reaches the command by itself; a plain kill of this process is passed on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _stack_settings() -> Settings:
+    """Home and ports only: an account in the environment, whole or half, does not matter here."""
+    return Settings(
+        cloudinary_url=None,
+        cloud_name=None,
+        api_key=None,
+        api_secret=None,
+        database_url=None,
+        database_direct_url=None,
+    )
+
+
+def _end_on_sigterm() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""What is configured, what is reachable, what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import Literal
+from urllib.parse import urlsplit
+
+from media_toolkit.cloud.client import CloudClient
+from media_toolkit.cloud.signing import sign_parameters
+from media_toolkit.errors import MediaToolkitError
+from media_toolkit.settings import Settings
+from media_toolkit.store import migrations
+from media_toolkit.store.database import Database
+
+State = Literal["ok", "warning", "error"]
+_MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: its name, how it went, what was seen, and what to do where it went wrong."""
+
+    check: str
+    state: State
+    detail: str
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """All findings; prints as a list, and in a notebook as a table."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is broken; warnings do not count."""
+        return all(f.state != "error" for f in self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{_MARKS[f.state]} {f.check:<11} {f.detail}" + (f"\n  → {f.hint}" if f.hint else "")
+            for f in self.findings
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{_MARKS[f.state]}</td><td>{escape(f.check)}</td>"
+            f"<td>{escape(f.detail)}</td><td>{escape(f.hint)}</td></tr>"
+            for f in self.findings
+        )
+        return f"<table><tr><th></th><th>check</th><th>seen</th><th>next</th></tr>{rows}</table>"
+
+
+def diagnose(settings: Settings, client: CloudClient, database: Database) -> Diagnosis:
+    """Run every check; one that fails does not stop the next. Costs one Admin API call."""
+    account = client.account
+    # Of the published vector: https://cloudinary.com/documentation/authentication_signatures
+    vector = {
+        "eager": "w_400,h_300,c_pad|w_260,h_200,c_crop",
+        "public_id": "sample_image",
+        "timestamp": 1315060510,
+    }
+
+    def signatures() -> Finding:
+        right = sign_parameters(vector, "abcd") == "bfd09f95f331f558cbd1320e67aa8d488770583e"
+        if right:
+            return Finding("signing", "ok", "reproduces Cloudinary's published signature")
+        return Finding("signing", "error", "a wrong signature", "reinstall the package cloudinary")
+
+    def cloudinary() -> Finding:
+        client.ping()
+        where = "embedded server" if settings.cloud is None else account.upload_prefix
+        return Finding("Cloudinary", "ok", f"{account.cloud_name} at {where} answers")
+
+    def postgres() -> Finding:
+        version = database.ping()
+        where = urlsplit(database.pooled_url).hostname or "a local socket"
+        name = "embedded Postgres" if settings.pooled_url is None else f"Postgres at {where}"
+        return Finding("Postgres", "ok", f"{name}, version {version}")
+
+    def table() -> Finding:
+        waiting = [m.name for m in migrations.pending(database)]
+        if waiting:
+            return Finding(
+                "table",
+                "warning",
+                f"migrations pending: {', '.join(waiting)}",
+                "run: python -m media_toolkit migrate",
+            )
+        return Finding("table", "ok", "cloudinary_files is up to date")
+
+    checks: dict[str, Callable[[], Finding]] = {
+        "signing": signatures,
+        "Cloudinary": cloudinary,
+        "Postgres": postgres,
+        "table": table,
+    }
+    return Diagnosis([*_configuration(settings), *(_try(n, c) for n, c in checks.items())])
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    embedded = [
+        name
+        for name, given in (
+            ("CLOUDINARY_URL", settings.cloud),
+            ("DATABASE_URL", settings.pooled_url),
+        )
+        if given is None
+    ]
+    detail = f"acting as {settings.user_id}"
+    if embedded:
+        detail += f"; {' and '.join(embedded)} unset: embedded stack in {settings.home}"
+    yield Finding("settings", "ok", detail)
+
+
+def _try(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except MediaToolkitError as error:
+        return Finding(name, "error", error.message, error.hint)

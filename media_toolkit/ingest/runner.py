@@ -1,0 +1,185 @@
+"""The import engine on this machine: threads upload, rows are saved in batches."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from media_toolkit import media
+from media_toolkit.asset import Asset
+from media_toolkit.errors import Conflict, MediaToolkitError, StoreError
+from media_toolkit.identity import Identity
+from media_toolkit.ingest.report import IngestReport, Result
+from media_toolkit.ingest.sources import Item, folder_items
+from media_toolkit.library import Library
+from media_toolkit.store.assets import AssetStore
+
+ROWS_A_BATCH = 200
+
+
+class _NotMedia(MediaToolkitError):
+    """A file that a folder of pictures may well hold, and that nobody meant to import."""
+
+
+class Runner:
+    """Imports one folder. Cloudinary's staff name 40 to 50 parallel uploads as the ceiling."""
+
+    def __init__(
+        self, library: Library, store: AssetStore, identity: Identity, threads: int = 8
+    ) -> None:
+        self._library = library
+        self._store = store
+        self._identity = identity
+        self._threads = threads
+
+    def run(
+        self,
+        folder: Path,
+        prefix: str = "",
+        recursive: bool = True,
+        progress: bool = True,
+        **options: Any,
+    ) -> IngestReport:
+        """Upload what is new or changed, save the rows, and report on every file.
+
+        A file that is refused does not stop the rest; Ctrl-C does, after saving what is done.
+
+        Raises:
+            IngestError: when the folder cannot be read. Unavailable: when Postgres cannot be
+                reached before anything was sent.
+        """
+        started = time.monotonic()
+        items = folder_items(folder, prefix, recursive)
+        shared = Counter(item.public_id for item in items)
+        stored = {kind: self._store.by_identity(kind, shared) for kind in ("image", "video", "raw")}
+        report = IngestReport()
+        results: dict[str, Result] = {}
+        unsaved: list[tuple[Item, Asset]] = []
+        taken: set[Future[tuple[Asset, bool]]] = set()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ingest")
+        futures: dict[Future[tuple[Asset, bool]], Item] = {}
+        try:
+            for item in items:
+                if item.problem:
+                    results[item.label] = Result(
+                        item.label, "failed", item.public_id, item.problem, "check its permissions"
+                    )
+                elif shared[item.public_id] > 1:
+                    results[item.label] = _same_name(item)
+                else:
+                    futures[pool.submit(self._one, item, stored, options)] = item
+            bar = tqdm(as_completed(futures), total=len(futures), unit="file", disable=not progress)
+            for future in bar:
+                taken.add(future)
+                self._take(future, futures[future], results, unsaved)
+        except KeyboardInterrupt:
+            report.interrupted = True
+            for future in futures:
+                future.cancel()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        for future, item in futures.items():
+            if future not in taken:
+                self._take(future, item, results, unsaved)
+        self._save(unsaved, results)
+        report.results = [results[item.label] for item in items if item.label in results]
+        report.seconds = time.monotonic() - started
+        return report
+
+    def _one(
+        self, item: Item, stored: dict[str, dict[str, Asset]], options: dict[str, Any]
+    ) -> tuple[Asset, bool]:
+        """Upload one file unless its bytes are stored already: (asset, whether it was sent)."""
+        thing = media.read_source(item.path)
+        assert isinstance(thing.data, bytes)
+        if thing.data and "resource_type" not in options:
+            kind = media.kind_of(thing.data, thing.filename)
+            if kind == "other":
+                raise _NotMedia(
+                    "neither a picture nor a video",
+                    hint="pass resource_type='raw' to import it as a raw file",
+                )
+        digest = hashlib.md5(thing.data, usedforsecurity=False).hexdigest()
+        for known in stored.values():
+            asset = known.get(item.public_id)
+            # Cloudinary's etag is the MD5 of an original that was stored unchanged.
+            if asset is not None and asset.etag == digest:
+                return asset, False
+            if asset is not None and not self._identity.may_write(asset.user_id):
+                # Before sending: Cloudinary would overwrite the other user's picture.
+                raise Conflict(
+                    f"{item.public_id} belongs to {asset.user_id}",
+                    hint="import with another folder=, or ask the owner",
+                    ids=(item.public_id,),
+                )
+        return self._library.send_media(
+            thing, self._identity, **{**options, "public_id": item.public_id}
+        ), True
+
+    def _take(
+        self,
+        future: Future[tuple[Asset, bool]],
+        item: Item,
+        results: dict[str, Result],
+        unsaved: list[tuple[Item, Asset]],
+    ) -> None:
+        try:
+            asset, was_sent = future.result()
+        except CancelledError:
+            results[item.label] = Result(item.label, "cancelled", item.public_id)
+        except _NotMedia as error:
+            results[item.label] = Result(
+                item.label, "skipped", item.public_id, error.message, error.hint
+            )
+        except MediaToolkitError as error:
+            results[item.label] = _failed(item, error)
+        else:
+            if was_sent:
+                unsaved.append((item, asset))
+                if len(unsaved) >= ROWS_A_BATCH:
+                    self._save(unsaved, results)
+            else:
+                results[item.label] = Result(item.label, "unchanged", item.public_id, asset=asset)
+
+    def _save(self, unsaved: list[tuple[Item, Asset]], results: dict[str, Result]) -> None:
+        """Save a batch; when it is refused, row by row, so that one conflict costs one row."""
+        batch, unsaved[:] = list(unsaved), []
+        try:
+            self._store.save_many([asset for _, asset in batch], self._identity)
+        except StoreError:
+            for item, asset in batch:
+                self._save_one(item, asset, results)
+        else:
+            for item, asset in batch:
+                results[item.label] = Result(item.label, "uploaded", item.public_id, asset=asset)
+
+    def _save_one(self, item: Item, asset: Asset, results: dict[str, Result]) -> None:
+        try:
+            self._store.save(asset, self._identity)
+        except Conflict as error:
+            results[item.label] = _failed(item, error)
+        except StoreError as error:
+            error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"
+            results[item.label] = _failed(item, error)
+        else:
+            results[item.label] = Result(item.label, "uploaded", item.public_id, asset=asset)
+
+
+def _failed(item: Item, error: MediaToolkitError) -> Result:
+    return Result(item.label, "failed", item.public_id, error.message, error.hint)
+
+
+def _same_name(item: Item) -> Result:
+    return Result(
+        item.label,
+        "failed",
+        item.public_id,
+        f"another file of this folder would have the public_id {item.public_id!r} too",
+        "rename one of them",
+    )

@@ -1,0 +1,142 @@
+"""The two-sided acts: Cloudinary first, then the row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from media_toolkit import media
+from media_toolkit.asset import RESOURCE_TYPES, Asset
+from media_toolkit.cloud.client import CloudClient
+from media_toolkit.cloud.signing import verify_response
+from media_toolkit.cloud.transformation import delivery_url
+from media_toolkit.errors import Conflict, SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.identity import Identity
+from media_toolkit.store.assets import AssetStore
+
+if TYPE_CHECKING:
+    from media_toolkit.media import Source
+
+
+class Library:
+    """Uploads and saves; holds the two sides together."""
+
+    def __init__(self, client: CloudClient, store: AssetStore) -> None:
+        self._client = client
+        self._store = store
+
+    def send(
+        self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
+    ) -> Asset:
+        """Check and upload; the row is the caller's to save.
+
+        Raises:
+            UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
+        """
+        return self.send_media(media.read_source(source), identity, resource_type, **options)
+
+    def send_media(
+        self,
+        thing: media.Media,
+        identity: Identity,
+        resource_type: str | None = None,
+        **options: Any,
+    ) -> Asset:
+        """As `send`, for what has been read already."""
+        filename = options.pop("filename", None) or thing.filename
+        if isinstance(thing.data, bytes):
+            label = filename or str(options.get("public_id") or "the file")
+            resource_type = resource_type or _kind_for(thing.data, label, filename)
+            if resource_type != "raw":
+                media.check_whole(thing.data, label)
+        response = self._client.upload(thing.data, filename, resource_type or "auto", **options)
+        verify_response(response, self._client.account.api_secret.get_secret_value())
+        return Asset.from_response(response, identity.user_id)
+
+    def upload(
+        self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
+    ) -> Asset:
+        """Upload to Cloudinary, then save the row.
+
+        Raises:
+            UploadError and its kinds: nothing was stored.
+            Conflict: the public_id is another user's; nothing was sent.
+            StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
+        """
+        if "public_id" in options:
+            self._refuse_foreign(options, identity)
+        asset = self.send(source, identity, resource_type, **options)
+        try:
+            return self._store.save(asset, identity)
+        except StoreError as error:
+            error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
+            error.ids = (*error.ids, asset.public_id)
+            raise
+
+    def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
+        """Save what a browser or another program says it uploaded, once it is shown to be true.
+
+        With `signature` and `version` the answer is verified locally, yet only public_id and
+        version are covered by it: so Cloudinary is asked for the rest either way.
+
+        Raises:
+            SignatureError: when the signature is wrong or fields are missing.
+            NotFound: when Cloudinary never saw it. Conflict: when it is somebody else's.
+        """
+        claimed = Asset.from_response(response, identity.user_id)
+        if response.get("signature"):
+            verify_response(response, self._client.account.api_secret.get_secret_value())
+        known = self._client.resource(
+            claimed.public_id, claimed.resource_type, claimed.delivery_type
+        )
+        asset = Asset.from_response(known, identity.user_id)
+        self._check_url(claimed, asset)
+        return self._store.save(asset, identity)
+
+    def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
+        """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""
+        parts = (options.get("folder"), options["public_id"])
+        public_id = "/".join(str(part).strip("/") for part in parts if part)
+        delivery_type = str(options.get("type") or "upload")
+        for resource_type in RESOURCE_TYPES:
+            found = self._store.by_identity(resource_type, [public_id], delivery_type)
+            for asset in found.values():
+                if not identity.may_write(asset.user_id):
+                    raise Conflict(
+                        f"{asset} belongs to {asset.user_id}",
+                        hint="choose another public_id, or ask the owner or an admin",
+                        ids=(public_id,),
+                    )
+
+    def _check_url(self, claimed: Asset, asset: Asset) -> None:
+        """The claimed URL must be this asset's: a mismatch means the caller mixed two up.
+
+        What is stored is Cloudinary's own URL in any case, so host and scheme do not matter here.
+        """
+        if _path(claimed.media_url) not in (
+            _path(asset.media_url),
+            _path(delivery_url(self._client.account, asset)),
+        ):
+            raise SignatureError(
+                f"secure_url is not the URL of {asset.public_id}",
+                hint="send secure_url as the upload answered it",
+                ids=(asset.public_id,),
+            )
+
+
+def _kind_for(data: bytes, label: str, filename: str | None) -> str:
+    kind = media.kind_of(data, filename)
+    if kind == "other" and data:
+        raise UnsupportedMedia(
+            f"{label} is neither an image nor a video",
+            hint="pass resource_type='raw' to keep it as a raw file",
+            ids=(label,),
+        )
+    return "image" if kind == "other" else kind
+
+
+def _path(url: str) -> str:
+    """The path without its version: an overwrite between upload and save changes that."""
+    parts = unquote(urlsplit(url).path).split("/")
+    return "/".join(part for part in parts if not (part[:1] == "v" and part[1:].isdigit()))

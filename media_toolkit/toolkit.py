@@ -1,0 +1,309 @@
+"""MediaToolkit: the one object an analyst holds. Every method delegates in a line or three."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from media_toolkit.asset import Asset
+from media_toolkit.errors import IngestError
+from media_toolkit.identity import Identity
+from media_toolkit.settings import CloudAccount, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from media_toolkit.cloud.signing import SignedUpload
+    from media_toolkit.doctor import Diagnosis
+    from media_toolkit.embedded.stack import EmbeddedStack
+    from media_toolkit.ingest.report import IngestReport
+    from media_toolkit.media import Source
+    from media_toolkit.notebook.gallery import Gallery
+    from media_toolkit.store.assets import Page, SaveReport
+    from media_toolkit.store.database import Database
+
+
+def connect(settings: Settings | None = None, *, user_id: str | None = None) -> MediaToolkit:
+    """Connect to Cloudinary and Postgres, or to the embedded stack where they are not set.
+
+    On the embedded stack pending migrations are applied; of a real database's they are only
+    told: `python -m media_toolkit migrate` applies them.
+
+    Args:
+        settings: all of them; read from environment, `.env` and `st.secrets` unless given.
+        user_id: who acts; MEDIA_TOOLKIT_USER or the system's user unless given.
+
+    Raises:
+        SettingsError: for half an account. EmbeddedStackError: when the stack does not start.
+        Unavailable: when Postgres cannot be reached.
+    """
+    # Here and not above: `import media_toolkit` stays light, and the SDK, which reads
+    # CLOUDINARY_URL when it is imported, comes after our own check of it.
+    from media_toolkit.store import migrations
+    from media_toolkit.store.database import Database
+
+    settings = settings or Settings()
+    account, url, stack = settings.cloud, settings.pooled_url, None
+    if account is None or url is None:
+        from media_toolkit.embedded.stack import EmbeddedStack
+
+        stack = EmbeddedStack.join(settings)
+        account, url = account or stack.account, url or stack.database_url
+    database = Database(url, settings.direct_url)
+    if settings.pooled_url is not None:
+        waiting = [m.name for m in migrations.pending(database)]
+        if waiting:
+            warnings.warn(
+                f"the database lacks {', '.join(waiting)}; run: python -m media_toolkit migrate",
+                stacklevel=2,
+            )
+    return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
+
+
+class MediaToolkit:
+    """One account, one database, one user. Made by `connect`; a context manager.
+
+    Threads may share one; two may differ in everything: there is no global state.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        account: CloudAccount,
+        database: Database,
+        stack: EmbeddedStack | None,
+        user_id: str,
+    ) -> None:
+        from media_toolkit.cloud.client import CloudClient
+        from media_toolkit.library import Library
+        from media_toolkit.store.assets import AssetStore
+
+        self.settings = settings
+        self.account = account
+        self.identity = _identity(settings, user_id)
+        self._stack = stack
+        self._database = database
+        self._client = CloudClient(account)
+        self._store = AssetStore(database)
+        self._library = Library(self._client, self._store)
+
+    def acting_as(self, user_id: str) -> MediaToolkit:
+        """The same account and database as another user; shares the connections."""
+        other = object.__new__(MediaToolkit)
+        other.__dict__.update(self.__dict__, identity=_identity(self.settings, user_id))
+        return other
+
+    def upload(self, source: Source, *, resource_type: str | None = None, **options: Any) -> Asset:
+        """Upload one asset and save its row.
+
+        Args:
+            source: path, http(s) URL, bytes, binary file object or PIL image.
+            resource_type: image, video, raw or auto; decided from the content unless given.
+            options: the SDK's upload options: public_id, folder, tags, context, overwrite …;
+                and `filename`, for bytes that have no name.
+
+        Raises:
+            UnsupportedMedia, InvalidName, TooLarge: nothing was sent or stored.
+            Conflict: the public_id belongs to another user. UploadError: Cloudinary refused.
+        """
+        return self._library.upload(source, self.identity, resource_type, **options)
+
+    def save(self, response: Mapping[str, Any]) -> Asset:
+        """Save what an upload elsewhere answered, once Cloudinary confirms it.
+
+        Args:
+            response: Cloudinary's JSON, or its public_id, secure_url and resource_type.
+
+        Raises:
+            SignatureError: it was not signed by this account, or lacks fields.
+            NotFound: Cloudinary never saw it. Conflict: it is another user's.
+        """
+        return self._library.save(response, self.identity)
+
+    def save_many(self, responses: Iterable[Mapping[str, Any]]) -> SaveReport:
+        """Save trusted responses (own uploads, an Admin listing) without asking Cloudinary.
+
+        Raises:
+            Conflict: a row belongs to another user; its batch of 5,000 is left out.
+        """
+        assets = [Asset.from_response(r, self.identity.user_id) for r in responses]
+        return self._store.save_many(assets, self.identity)
+
+    def sign_upload(self, *, resource_type: str = "auto", **options: Any) -> SignedUpload:
+        """Sign one upload for a browser or another program: post `.fields` and file to `.url`.
+
+        Raises:
+            UploadError: for an option that Cloudinary's upload does not have.
+            InvalidName: for a public_id or folder that it does not allow.
+        """
+        from media_toolkit.cloud.client import check_name
+        from media_toolkit.cloud.signing import sign_upload
+
+        check_name(options.get("public_id"), options.get("folder"))
+        return sign_upload(self.account, resource_type, **options)
+
+    def ingest(
+        self,
+        source: str | Path,
+        *,
+        folder: str = "",
+        recursive: bool = True,
+        threads: int = 8,
+        progress: bool = True,
+        **options: Any,
+    ) -> IngestReport:
+        """Import a folder of pictures and videos. A second run sends only what changed.
+
+        Args:
+            source: the folder on this machine.
+            folder: put before every public_id, e.g. "spring/2026".
+            threads: parallel uploads. progress: show a bar.
+            options: upload options for every file: tags, context …
+
+        Raises:
+            IngestError: when the folder cannot be read. A file that is refused is no error
+                here: the report says why.
+        """
+        from media_toolkit.ingest.runner import Runner
+
+        unfit = sorted({"public_id", "filename"} & set(options))
+        if unfit:
+            raise IngestError(
+                f"{', '.join(unfit)} cannot be the same for every file",
+                hint="public_ids come from the files' paths; folder= goes before them",
+            )
+        runner = Runner(self._library, self._store, self.identity, threads)
+        return runner.run(Path(source).expanduser(), folder, recursive, progress, **options)
+
+    def assets(
+        self, *, order_by: str = "-upload_timestamp", limit: int | None = None, **filters: Any
+    ) -> pd.DataFrame:
+        """The matching assets as a DataFrame, one row each; no filter means all.
+
+        Args:
+            order_by: a column, with "-" before it for descending.
+            filters: see `media_toolkit.AssetFilter`: user_id, resource_type, tags, text …
+
+        Returns:
+            Columns id, asset_id, public_id, media_url, resource_type, delivery_type, user_id,
+            upload_timestamp, version, format, width, height, duration, bytes, tags, context,
+            folder, original_filename, etag, phash, created_at. Integers are nullable Int64 or
+            Int32, times datetime64[us, UTC], tags lists, context a dict.
+
+        Raises:
+            FilterError: for an unknown word or a value that cannot be read.
+        """
+        from media_toolkit.store.filters import AssetFilter
+        from media_toolkit.store.frames import assets_frame
+
+        return assets_frame(self._database, AssetFilter.of(**filters), order_by, limit)
+
+    def count(self, **filters: Any) -> int:
+        """How many assets match. Raises FilterError as `assets` does."""
+        from media_toolkit.store.filters import AssetFilter
+
+        return self._store.count(AssetFilter.of(**filters))
+
+    def page(
+        self,
+        *,
+        limit: int = 48,
+        after: str | None = None,
+        before: str | None = None,
+        **filters: Any,
+    ) -> Page:
+        """One page of assets, newest first; `after` and `before` take its cursors.
+
+        Raises:
+            FilterError: for an unknown word, an unreadable value, or a cursor that is none.
+        """
+        from media_toolkit.store.filters import AssetFilter
+
+        return self._store.page(AssetFilter.of(**filters), limit, after, before)
+
+    def asset(
+        self,
+        public_id: str,
+        *,
+        resource_type: str | None = None,
+        delivery_type: str | None = None,
+    ) -> Asset:
+        """One asset by its public_id or asset_id.
+
+        Raises:
+            NotFound: there is none. Conflict: an image and a video, say, share the public_id.
+        """
+        return self._store.get(public_id, resource_type, delivery_type)
+
+    def values(self, column: str) -> list[tuple[str, int]]:
+        """The values of user_id, resource_type or format with their counts, most first."""
+        return self._store.values(column)
+
+    def url(self, asset: Asset | str, preset: str | None = None, **transformation: Any) -> str:
+        """The delivery URL of an asset: original, by preset, or by a transformation.
+
+        Args:
+            asset: an Asset, or the public_id of a saved one.
+            preset: thumbnail, preview, square, banner, avatar or grayscale.
+            transformation: the SDK's words: width, height, crop, gravity, effect, …
+
+        Raises:
+            TransformationError: for an unknown preset or parameter. NotFound: no such asset.
+        """
+        from media_toolkit.cloud.transformation import delivery_url
+
+        found = self.asset(asset) if isinstance(asset, str) else asset
+        return delivery_url(self.account, found, preset, **transformation)
+
+    def gallery(
+        self, assets: pd.DataFrame | Iterable[Asset] | None = None, *, limit: int = 48
+    ) -> Gallery:
+        """A grid of thumbnails for a notebook; the newest assets unless given."""
+        from media_toolkit.notebook.gallery import assets_of, build_gallery
+
+        if assets is None:
+            assets = self.page(limit=limit).items
+        elif hasattr(assets, "columns"):
+            assets = assets_of(assets)
+        return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
+
+    def migrate(self) -> list[str]:
+        """Apply pending migrations on the direct connection; returns their names."""
+        from media_toolkit.store import migrations
+
+        return migrations.migrate(self._database)
+
+    def doctor(self) -> Diagnosis:
+        """What is configured and reachable, what is wrong and how to mend it."""
+        from media_toolkit.doctor import diagnose
+
+        return diagnose(self.settings, self._client, self._database)
+
+    def close(self) -> None:
+        """Give connections back and leave the embedded stack; it ends with its last user."""
+        self._client.close()
+        self._database.close()
+        if self._stack is not None:
+            self._stack.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "the embedded stack" if self._stack is not None else self.account.cloud_name
+        return f"<MediaToolkit on {where} as {self.identity.user_id}>"
+
+
+def _identity(settings: Settings, user_id: str) -> Identity:
+    return Identity(user_id, "admin" if user_id in settings.admins else "user")

@@ -1,0 +1,243 @@
+"""One stack per home: shared, kept through kills, private, and gone when nobody uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import psutil
+import pytest
+
+import media_toolkit as mt
+from media_toolkit.embedded import users
+from media_toolkit.embedded.stack import EmbeddedStack, StackFiles
+
+TemporaryHome = Callable[[], AbstractContextManager[Path]]
+
+
+@pytest.fixture
+def fresh(temporary_home: TemporaryHome) -> Iterator[Path]:
+    """A home with no stack yet; whatever a test started in it is ended."""
+    with temporary_home() as home:
+        yield home
+        EmbeddedStack.join(mt.Settings(home=home)).end_if_unused()
+        assert wait_for(lambda: not processes_of(home)), processes_of(home)
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 30) -> bool:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Living processes that were started for this home: the supervisor and the Postgres."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(home) in " ".join(process.cmdline()) and process.status() != "zombie":
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def run_python(code: str, home: Path, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MEDIA_TOOLKIT_HOME": str(home)} | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url) as answer:
+        return bytes(answer.read())
+
+
+def test_data_and_urls_survive_a_kill_of_every_process(fresh: Path, sample_media: Path) -> None:
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        asset = kit.upload(sample_media / "horse.png")
+        thumbnail = kit.url(asset, width=100, height=100, crop="fill")
+        small = fetch(thumbnail)
+    for process in processes_of(fresh):
+        process.kill()
+    assert wait_for(lambda: not processes_of(fresh))
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        assert kit.asset(asset.public_id) == asset
+        assert fetch(asset.media_url) == (sample_media / "horse.png").read_bytes()
+        assert fetch(thumbnail) == small
+
+
+def test_a_running_kit_outlives_a_kill_of_the_stack(fresh: Path, sample_media: Path) -> None:
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        kit.upload(sample_media / "horse.png", public_id="before")
+        for process in processes_of(fresh):
+            process.kill()
+        assert kit.upload(sample_media / "horse.png", public_id="after").public_id == "after"
+        assert kit.count() == 2
+
+
+def test_a_killed_postgres_is_started_again(fresh: Path) -> None:
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        for process in processes_of(fresh):
+            if process.name().startswith("postgres"):
+                process.kill()
+        assert kit.count() == 0
+
+
+def test_the_stack_ends_when_its_last_user_was_killed(fresh: Path) -> None:
+    code = "import media_toolkit as mt, time; kit = mt.connect(); print('up', flush=True)"
+    code += "; time.sleep(99)"
+    first, second = run_python(code, fresh), run_python(code, fresh)
+    for process in (first, second):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.stdout.close()
+    first.kill()
+    first.wait()
+    time.sleep(2)
+    assert processes_of(fresh), "the second user still needs it"
+    second.kill()
+    second.wait()
+    assert wait_for(lambda: not processes_of(fresh), 60)
+
+
+def test_whoever_started_it_may_end_first(fresh: Path) -> None:
+    first = mt.connect(mt.Settings(home=fresh))
+    code = "import media_toolkit as mt, sys; kit = mt.connect(); print('up', flush=True)"
+    code += "; sys.stdin.read(); print(kit.count())"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MEDIA_TOOLKIT_HOME": str(fresh)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "up\n"
+    first.close()
+    assert other.communicate("")[0] == "0\n"
+
+
+def test_many_starts_at_once_share_one_stack(fresh: Path) -> None:
+    code = "import media_toolkit as mt; kit = mt.connect(); print(kit.account.upload_prefix)"
+    started = [run_python(code, fresh) for _ in range(4)]
+    said = {process.communicate(timeout=120)[0] for process in started}
+    assert len(said) == 1
+    assert [p.returncode for p in started] == [0] * 4
+
+
+def test_two_homes_do_not_meet(fresh: Path, kit: mt.MediaToolkit, sample_media: Path) -> None:
+    kit.upload(sample_media / "horse.png", public_id="here")
+    with mt.connect(mt.Settings(home=fresh)) as other:
+        assert other.count() == 0
+        assert other.account.upload_prefix != kit.account.upload_prefix
+        assert other.account.api_secret != kit.account.api_secret
+        with pytest.raises(mt.NotFound):
+            other.asset("here")
+
+
+def test_the_secret_is_readable_by_its_owner_alone(kit: mt.MediaToolkit, home: Path) -> None:
+    for name in ("stack.json", "run/state.json"):
+        assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
+    secret = kit.account.api_secret.get_secret_value()
+    assert len(secret) >= 24
+    assert secret in (home / "stack.json").read_text()
+    assert secret not in (home / "run/supervisor.log").read_text()
+
+
+def test_it_listens_on_loopback_only(kit: mt.MediaToolkit, home: Path) -> None:
+    listening = [
+        connection.laddr.ip
+        for process in processes_of(home)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) == 2
+    assert set(listening) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "setting"),
+    [("cloud_port", "MEDIA_TOOLKIT_CLOUD_PORT"), ("postgres_port", "MEDIA_TOOLKIT_POSTGRES_PORT")],
+)
+def test_a_taken_port_is_an_error_that_names_the_setting(
+    fresh: Path, kept: str, setting: str
+) -> None:
+    stack = EmbeddedStack.join(mt.Settings(home=fresh))
+    assert stack.end_if_unused()
+    port = json.loads((fresh / "stack.json").read_text())[kept]
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(mt.EmbeddedStackError, match=setting) as caught:
+            mt.connect(mt.Settings(home=fresh))
+        assert str(port) in str(caught.value)
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        assert kit.doctor().is_well
+
+
+def test_a_home_that_cannot_be_written_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(mt.EmbeddedStackError, match="MEDIA_TOOLKIT_HOME"):
+        mt.connect(mt.Settings(home=tmp_path / "file" / "home"))
+
+
+def test_run_gives_a_command_both_urls_and_its_own_exit_status(
+    home: Path, stack: EmbeddedStack
+) -> None:
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "media_toolkit", "embedded", "run", "--", *command],
+            env=os.environ | {"MEDIA_TOOLKIT_HOME": str(home), "CLOUDINARY_API_KEY": "x"},
+            capture_output=True,
+            text=True,
+        )
+
+    shown = run(
+        sys.executable,
+        "-c",
+        "import os, cloudinary.api; print(os.environ['DATABASE_URL']);"
+        "print(cloudinary.api.ping()['status']); raise SystemExit(7)",
+    )
+    assert shown.returncode == 7, shown.stderr
+    assert shown.stdout.splitlines() == [stack.database_url, "ok"]
+    assert run("no-such-command").returncode == 127
+    assert run(sys.executable, "-c", "import os; os.kill(os.getpid(), 9)").returncode == 137
+
+
+def test_in_the_foreground_it_prints_two_exports_and_ctrl_c_ends_it(fresh: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "media_toolkit", "embedded"],
+        env=os.environ | {"MEDIA_TOOLKIT_HOME": str(fresh)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    exports = [process.stdout.readline() for _ in range(2)]
+    assert re.match(
+        r"export CLOUDINARY_URL='cloudinary://\d+:[\w-]+@embedded"
+        r"\?upload_prefix=http://127\.0\.0\.1:\d+&cname=127\.0\.0\.1:\d+'$",
+        exports[0],
+    )
+    assert re.match(r"export DATABASE_URL='?postgresql://", exports[1])
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert said.splitlines()[-1] == "Ended."
+    assert not users.is_locked(StackFiles(fresh).supervisor_lock)

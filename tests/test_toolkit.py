@@ -1,0 +1,248 @@
+"""The one object: upload from anything, save what is true, URLs that deliver."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import media_toolkit as mt
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url) as answer:
+        return bytes(answer.read())
+
+
+def test_the_public_face_is_its_list() -> None:
+    # A process of its own: other tests import submodules, which then show up as names.
+    code = (
+        "import media_toolkit as mt, types; print(*sorted(n for n, v in vars(mt).items()"
+        " if not n.startswith('_') and not isinstance(v, types.ModuleType)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == sorted(mt.__all__) == mt.__all__
+
+
+def test_importing_starts_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, media_toolkit;"
+        "print([m for m in ('pandas','streamlit','sqlalchemy','cloudinary','pyarrow','PIL')"
+        " if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_a_file_is_uploaded_with_tags_and_context_and_its_row_saved(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    asset = kit.upload(
+        sample_media / "rocket.jpg", tags=["launch"], context={"alt": 'a "rocket" | = 🚀'}
+    )
+    assert (asset.width, asset.height, asset.format, asset.bytes) == (640, 427, "jpg", 112525)
+    assert (asset.tags, asset.context) == (("launch",), {"alt": 'a "rocket" | = 🚀'})
+    assert (asset.user_id, asset.original_filename) == ("ana", "rocket")
+    assert len(asset.asset_id or "") == 32
+    assert kit.asset(asset.public_id) == asset
+    assert fetch(kit.url(asset)) == (sample_media / "rocket.jpg").read_bytes()
+
+
+def test_every_kind_of_source_can_be_uploaded(kit: mt.MediaToolkit, sample_media: Path) -> None:
+    path = sample_media / "horse.png"
+    uploaded = [
+        kit.upload(str(path)),
+        kit.upload(path),
+        kit.upload(path.read_bytes(), filename="horse.png"),
+        kit.upload(io.BytesIO(path.read_bytes())),
+        kit.upload(Image.open(path)),
+        kit.upload(Image.new("L", (400, 328))),
+    ]
+    with path.open("rb") as opened:
+        uploaded.append(kit.upload(opened))
+    assert {(a.width, a.height, a.format) for a in uploaded} == {(400, 328, "png")}
+    assert kit.count() == len(uploaded) == len({a.public_id for a in uploaded})
+
+
+def test_a_raw_file_is_uploaded_when_asked_for(kit: mt.MediaToolkit) -> None:
+    asset = kit.upload(b"a,b\n1,2\n", resource_type="raw", public_id="table.csv", filename="t.csv")
+    assert (asset.resource_type, asset.public_id, asset.width) == ("raw", "table.csv", None)
+    assert fetch(kit.url(asset)) == fetch(kit.url(asset, "thumbnail")) == b"a,b\n1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "said"),
+    [
+        (b"", {"filename": "x.jpg"}, mt.UnsupportedMedia, "x.jpg is empty: 0 bytes"),
+        (b"hello", {"filename": "x.jpg"}, mt.UnsupportedMedia, "x.jpg is not an image"),
+        (b"hello", {"filename": "x.txt"}, mt.UnsupportedMedia, "neither an image nor a video"),
+        ("nowhere.jpg", {}, mt.UploadError, "cannot read nowhere.jpg"),
+        (5, {}, mt.UploadError, "cannot upload a int"),
+        (io.StringIO("x"), {}, mt.UploadError, "binary"),
+        ("horse.png", {"public_id": "../x"}, mt.InvalidName, "segment"),
+        ("horse.png", {"public_id": "x" * 300}, mt.InvalidName, "300 characters"),
+        ("horse.png", {"public_id": "a?b"}, mt.InvalidName, "contains ?"),
+        ("horse.png", {"public_id": ""}, mt.InvalidName, "0 characters"),
+        ("horse.png", {"tag": "x"}, mt.UploadError, "unknown upload option tag"),
+    ],
+)
+def test_bad_input_gets_a_clear_error_and_leaves_nothing(
+    kit: mt.MediaToolkit,
+    sample_media: Path,
+    source: object,
+    options: dict[str, str],
+    error: type[Exception],
+    said: str,
+) -> None:
+    if source == "horse.png":
+        source = sample_media / source
+    with pytest.raises(error, match=said):
+        kit.upload(source, **options)  # type: ignore[arg-type]
+    assert kit.count() == 0
+
+
+@pytest.mark.parametrize("name", ["a b", 'it\'s "q"', "tulpe 🌷", "a..b", "deep/er/ü", "x" * 255])
+def test_odd_names_are_kept_and_delivered(
+    kit: mt.MediaToolkit, sample_media: Path, name: str
+) -> None:
+    asset = kit.upload(sample_media / "horse.png", public_id=name)
+    assert asset.public_id == name
+    assert fetch(kit.url(asset)) == (sample_media / "horse.png").read_bytes()
+    assert fetch(asset.media_url) == fetch(kit.url(name))
+
+
+def test_a_url_is_a_preset_or_the_sdks_words_and_delivers_what_it_says(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    asset = kit.upload(sample_media / "coffee.png")
+    sizes = {
+        kit.url(asset, "thumbnail"): (320, 240),
+        kit.url(asset, "square"): (600, 600),
+        kit.url(asset, width=300, crop="fill", height=100, quality="auto", fetch_format="auto"): (
+            300,
+            100,
+        ),
+        kit.url(asset, transformation=[{"width": 100, "crop": "scale"}, {"angle": 90}]): (67, 100),
+        kit.url(asset.public_id, width=0.5): (300, 200),
+    }
+    for url, size in sizes.items():
+        assert Image.open(io.BytesIO(fetch(url))).size == size, url
+
+
+def test_unknown_presets_and_parameters_are_named(kit: mt.MediaToolkit, sample_media: Path) -> None:
+    asset = kit.upload(sample_media / "horse.png")
+    with pytest.raises(mt.TransformationError, match="thumbnial"):
+        kit.url(asset, "thumbnial")
+    with pytest.raises(mt.TransformationError, match="widht"):
+        kit.url(asset, widht=300)
+    with pytest.raises(mt.NotFound):
+        kit.url("nowhere", "thumbnail")
+
+
+def test_a_browser_upload_signed_by_the_kit_is_saved_once_it_is_shown_to_be_true(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    import requests
+
+    signed = kit.sign_upload(resource_type="image", folder="spring", tags=["a", "b"])
+    with (sample_media / "chelsea.png").open("rb") as opened:
+        answer = requests.post(signed.url, data=signed.fields, files={"file": opened}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    response = answer.json()
+    assert response["public_id"].startswith("spring/")
+    first = kit.save(response)
+    assert first.tags == ("a", "b")
+    again = kit.save({k: response[k] for k in ("public_id", "secure_url", "resource_type")})
+    assert again == first
+    assert kit.count() == 1
+    with pytest.raises(mt.Conflict, match="belongs to ana"):
+        kit.acting_as("bob").save(response)
+
+
+def test_what_cloudinary_never_saw_is_refused(kit: mt.MediaToolkit, sample_media: Path) -> None:
+    asset = kit.upload(sample_media / "horse.png")
+    told = {"public_id": "x", "resource_type": "image", "secure_url": asset.media_url}
+    with pytest.raises(mt.NotFound):
+        kit.save(told)
+    with pytest.raises(mt.SignatureError, match="not the URL"):
+        kit.save({**told, "public_id": asset.public_id, "secure_url": "https://evil.example/x.jpg"})
+    with pytest.raises(mt.SignatureError, match="not signed by this account"):
+        kit.save({**told, "public_id": asset.public_id, "version": 1, "signature": "0" * 40})
+    with pytest.raises(mt.SignatureError, match="resource_type missing"):
+        kit.save({"public_id": "x", "secure_url": "y"})
+    assert kit.count() == 1
+
+
+def test_a_remote_url_is_fetched_by_cloudinary_unless_it_is_private(kit: mt.MediaToolkit) -> None:
+    with pytest.raises(mt.UploadError):
+        kit.upload(f"{kit.account.upload_prefix}/secret.jpg")
+
+
+def test_the_gallery_shows_thumbnails_and_escapes_names(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    assert "No assets" in kit.gallery()._repr_html_()
+    kit.upload((sample_media / "horse.png").read_bytes(), filename="<script>.png")
+    kit.upload(b"text", resource_type="raw", filename="t.txt")
+    for gallery in (kit.gallery(), kit.gallery(kit.assets()), kit.gallery(kit.page().items)):
+        html = gallery._repr_html_()
+        assert len(gallery) == 2
+        assert "<script>" not in html
+        assert "w_320" in html
+    assert "1 more" in kit.gallery(kit.assets(), limit=1)._repr_html_()
+
+
+def test_the_doctor_finds_everything_well_and_tells_no_secret(kit: mt.MediaToolkit) -> None:
+    diagnosis = kit.doctor()
+    assert diagnosis.is_well, diagnosis
+    assert [f.check for f in diagnosis.findings] == [
+        "settings",
+        "signing",
+        "Cloudinary",
+        "Postgres",
+        "table",
+    ]
+    assert kit.account.api_secret.get_secret_value() not in str(diagnosis)
+
+
+def test_the_doctor_says_what_is_wrong(kit: mt.MediaToolkit) -> None:
+    dead = mt.Settings(
+        cloudinary_url=f"cloudinary://wrong:key@embedded?upload_prefix={kit.account.upload_prefix}",
+        database_url=kit.settings.pooled_url or kit._database.pooled_url,
+    )
+    with mt.connect(dead) as other:
+        diagnosis = other.doctor()
+    assert not diagnosis.is_well
+    assert [f.check for f in diagnosis.findings if f.state == "error"] == ["Cloudinary"]
+    assert "CLOUDINARY_URL" in str(diagnosis)
+
+
+def test_the_same_code_runs_on_services_named_in_the_settings(
+    kit: mt.MediaToolkit, stack: object, sample_media: Path
+) -> None:
+    configured = mt.Settings(
+        cloudinary_url=stack.cloudinary_url,  # type: ignore[attr-defined]
+        database_url=stack.database_url,  # type: ignore[attr-defined]
+        user_id="eve",
+    )
+    assert not configured.is_embedded
+    with mt.connect(configured) as other:
+        asset = other.upload(sample_media / "horse.png")
+        assert other.assets()["user_id"].tolist() == ["eve"]
+    assert kit.asset(asset.public_id).user_id == "eve"
+
+
+def test_two_kits_differ_and_an_admin_is_named_in_the_settings(
+    kit: mt.MediaToolkit, settings: mt.Settings
+) -> None:
+    with mt.connect(mt.Settings(home=settings.home, admins_list="boss, ana"), user_id="boss") as b:
+        assert b.identity.role == "admin"
+        assert b.acting_as("carl").identity.role == "user"
+    assert kit.identity.role == "user"
