@@ -72,9 +72,8 @@ class Asset:
             )
         created = response.get("created_at")
         public_id = str(response["public_id"])
-        folder = response.get("asset_folder", response.get("folder"))
-        if folder is None:
-            folder = public_id.rpartition("/")[0]
+        # Accounts with dynamic folders answer asset_folder, with fixed folders the id's path is it.
+        folder = response.get("asset_folder") or response.get("folder")
         return cls(
             public_id=public_id,
             media_url=str(url),
@@ -90,7 +89,7 @@ class Asset:
             bytes=_whole(response.get("bytes")),
             tags=tuple(response.get("tags") or ()),
             context=flat_context(response.get("context")),
-            folder=folder,
+            folder=folder or public_id.rpartition("/")[0],
             original_filename=response.get("original_filename"),
             etag=response.get("etag"),
             phash=response.get("phash"),

@@ -82,8 +82,11 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self._ask_to_end)
         self._files.write_state(status="ready", pid=str(os.getpid()))
         watching = loop.create_task(self._watch(server))
+        await asyncio.wait({serving, watching}, return_when=asyncio.FIRST_COMPLETED)
+        # A watch that failed must not leave a server behind that nobody ends.
+        server.should_exit = True
         await serving
-        watching.cancel()
+        await watching
 
     def _ask_to_end(self) -> None:
         self._is_asked_to_end = True
@@ -104,14 +107,15 @@ class Supervisor:
                 await asyncio.to_thread(self._postgres.start)
 
     def _is_used(self, at_once: bool) -> bool:
+        if not self._files.users.exists():
+            # The home was deleted under the stack.
+            return False
         lock = users.try_lock(self._files.lock)
         if lock is None:
             # Somebody is joining at this moment.
             self._last_used = time.monotonic()
             return True
         try:
-            if not self._files.users.exists():
-                return False
             if users.alive(self._files.users):
                 self._last_used = time.monotonic()
             elif at_once or time.monotonic() - self._last_used > LINGER_S:
@@ -124,6 +128,10 @@ class Supervisor:
                 os.close(lock)
 
 
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
 def main(home: Path) -> int:
     """Run until unused; 0 also when another supervisor of this home was faster."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
@@ -132,6 +140,8 @@ def main(home: Path) -> int:
     files = StackFiles(home)
     if users.try_lock(files.supervisor_lock) is None:
         return 0
+    # Uvicorn raises the signal again after its own shutdown: Postgres is still to be stopped then.
+    signal.signal(signal.SIGTERM, _end)
     try:
         files.write_state(status="starting", pid=str(os.getpid()))
         Supervisor(files, StackConfiguration.kept(home)).run()

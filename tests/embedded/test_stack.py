@@ -241,3 +241,20 @@ def test_in_the_foreground_it_prints_two_exports_and_ctrl_c_ends_it(fresh: Path)
     assert process.returncode == 0
     assert said.splitlines()[-1] == "Ended."
     assert not users.is_locked(StackFiles(fresh).supervisor_lock)
+
+
+def test_a_polite_kill_of_the_stack_stops_postgres_too(fresh: Path) -> None:
+    stack = EmbeddedStack.join(mt.Settings(home=fresh))
+    stack.leave()
+    pid = int(StackFiles(fresh).read_state()["pid"])
+    os.kill(pid, signal.SIGTERM)
+    assert wait_for(lambda: not processes_of(fresh))
+    assert not (fresh / "postgres/postmaster.pid").exists()
+
+
+def test_a_deleted_home_ends_its_stack(temporary_home: TemporaryHome) -> None:
+    with temporary_home() as home:
+        stack = EmbeddedStack.join(mt.Settings(home=home))
+        (supervisor,) = [p for p in processes_of(home) if "supervisor" in " ".join(p.cmdline())]
+    assert wait_for(lambda: supervisor.status() == "zombie" or not supervisor.is_running())
+    stack.leave()
