@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -60,8 +61,20 @@ class Asset:
         parsers (https://cloudinary.com/documentation/admin_api).
 
         Raises:
-            SignatureError: when public_id, a URL or resource_type is absent: not a response.
+            SignatureError: when public_id, a URL or resource_type is absent, or a field is
+                not what Cloudinary would send: not a response.
         """
+        try:
+            return cls._read(response, user_id)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SignatureError(
+                f"not a Cloudinary response: {error}",
+                hint="pass the JSON that the upload answered, unchanged",
+                ids=(str(response.get("public_id")),),
+            ) from error
+
+    @classmethod
+    def _read(cls, response: Mapping[str, Any], user_id: str) -> Self:
         url = response.get("secure_url") or response.get("url")
         missing = [k for k in ("public_id", "resource_type") if not response.get(k)]
         missing += [] if url else ["secure_url"]
@@ -70,6 +83,12 @@ class Asset:
                 f"not a Cloudinary response: {', '.join(missing)} missing",
                 hint="pass the whole JSON that the upload answered",
             )
+        if response["resource_type"] not in RESOURCE_TYPES:
+            raise ValueError(f"unknown resource_type {response['resource_type']!r}")
+        if not re.fullmatch(
+            r"[a-z_]{1,40}", delivery_type := str(response.get("type") or "upload")
+        ):
+            raise ValueError(f"unknown type {delivery_type!r}")
         created = response.get("created_at")
         public_id = str(response["public_id"])
         # Accounts with dynamic folders answer asset_folder, with fixed folders the id's path is it.
@@ -80,7 +99,7 @@ class Asset:
             resource_type=str(response["resource_type"]),
             user_id=user_id,
             asset_id=response.get("asset_id"),
-            delivery_type=str(response.get("type") or "upload"),
+            delivery_type=delivery_type,
             version=_whole(response.get("version")),
             format=response.get("format") or _extension(str(url)),
             width=_whole(response.get("width")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -125,9 +126,9 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     try:
         await run_in_threadpool(shared_kit)
     except MediaToolkitError as error:
-        # A traceback would bury the one sentence that helps.
         print(f"Media Toolkit cannot start: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        # Not sys.exit: the server would bury the one sentence that helps under a traceback.
+        os._exit(1)
     import pandas  # noqa: F401  what the pages need, loaded before somebody waits for it
 
     # Streamlit collects fully after every rerun: what is loaded by now need not be looked at.

@@ -168,4 +168,6 @@ def test_ctrl_c_ends_the_dashboard(
 ) -> None:
     with dashboard_with({"MEDIA_TOOLKIT_HOME": str(home)}) as running:
         running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(30) == 0
+        running.process.wait(30)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(running.url, timeout=5)
