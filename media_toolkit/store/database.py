@@ -16,7 +16,7 @@ from media_toolkit.errors import StoreError, Unavailable
 # https://neon.com/docs/introduction/compute-lifecycle
 MAX_IDLE_S = 240
 CONNECT_TIMEOUT_S = 10
-WAKE_UP_S = 20
+WAKE_UP_S = 10
 UNDEFINED_TABLE = "42P01"
 MIGRATE = "run: python -m media_toolkit migrate"
 
@@ -63,7 +63,7 @@ class Database:
             Unavailable: when Postgres cannot be reached. StoreError: when it refuses.
         """
         with _our_errors():
-            connection = self._connect()
+            connection = _connect(self.engine)
             with connection, connection.begin():
                 yield connection
 
@@ -81,7 +81,7 @@ class Database:
         )
         with _our_errors():
             try:
-                with engine.begin() as connection:
+                with _connect(engine) as connection, connection.begin():
                     yield connection
             finally:
                 engine.dispose()
@@ -96,17 +96,18 @@ class Database:
         if "engine" in self.__dict__:
             self.engine.dispose()
 
-    def _connect(self) -> sa.Connection:
-        # Only the connect is retried: a statement may have run although its answer was lost.
-        for attempt in Retrying(
-            retry=retry_if_exception_type(exc.OperationalError),
-            wait=wait_random_exponential(multiplier=0.2, max=2),
-            stop=stop_after_delay(WAKE_UP_S),
-            reraise=True,
-        ):
-            with attempt:
-                return self.engine.connect()
-        raise AssertionError("tenacity always returns or raises")
+
+def _connect(engine: sa.Engine) -> sa.Connection:
+    # Only the connect is retried: a statement may have run although its answer was lost.
+    for attempt in Retrying(
+        retry=retry_if_exception_type(exc.OperationalError),
+        wait=wait_random_exponential(multiplier=0.2, max=2),
+        stop=stop_after_delay(WAKE_UP_S),
+        reraise=True,
+    ):
+        with attempt:
+            return engine.connect()
+    raise AssertionError("tenacity always returns or raises")
 
 
 def _with_driver(url: str) -> str:

@@ -1,0 +1,77 @@
+"""`python -m media_toolkit`: what a shell sees, and the exit statuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import media_toolkit as mt
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "media_toolkit", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_half_an_account_is_one_line_that_names_what_is_missing() -> None:
+    shown = run("doctor", CLOUDINARY_CLOUD_NAME="demo", CLOUDINARY_API_KEY="1234")
+    assert shown.returncode == 2
+    assert shown.stdout == ""
+    assert shown.stderr.startswith("Error: CLOUDINARY_API_SECRET missing")
+    assert len(shown.stderr.splitlines()) == 1
+
+
+def test_a_malformed_cloudinary_url_does_not_end_in_the_sdks_traceback() -> None:
+    shown = run("doctor", CLOUDINARY_URL="https://example.org")
+    assert shown.returncode == 2
+    assert "does not start with cloudinary://" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_an_unreachable_database_is_one_line(settings: mt.Settings) -> None:
+    shown = run("migrate", DATABASE_URL="postgresql://ana:s3cret@127.0.0.1:9/db")
+    assert shown.returncode == 2
+    assert "Postgres cannot be reached" in shown.stderr
+    assert "s3cret" not in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_the_doctor_finds_the_embedded_stack_well(settings: mt.Settings) -> None:
+    shown = run("doctor")
+    assert shown.returncode == 0, shown.stderr
+    assert "✓ Cloudinary" in shown.stdout
+    assert "✓ Postgres" in shown.stdout
+
+
+def test_a_wrong_key_makes_the_doctor_fail(settings: mt.Settings, stack: Any) -> None:
+    wrong = stack.cloudinary_url.replace("cloudinary://", "cloudinary://9")
+    shown = run("doctor", CLOUDINARY_URL=wrong)
+    assert shown.returncode == 1
+    assert "✗ Cloudinary" in shown.stdout
+
+
+def test_migrate_applies_nothing_twice(settings: mt.Settings, stack: Any) -> None:
+    shown = run("migrate", DATABASE_URL=stack.database_url)
+    assert (shown.returncode, shown.stdout) == (0, "nothing to apply\n")
+
+
+def test_ingest_reports_and_fails_when_a_file_was_refused(
+    kit: mt.MediaToolkit, sample_media: Path, tmp_path: Path
+) -> None:
+    good = run("ingest", str(sample_media), "--tags", "a, b", "--folder", "shell")
+    assert good.returncode == 0, good.stderr
+    assert "10 uploaded" in good.stdout
+    assert kit.count(tags=["a", "b"], folder="shell") == 10
+    (tmp_path / "x.jpg").write_text("no")
+    bad = run("ingest", str(tmp_path))
+    assert bad.returncode == 1
+    assert "x.jpg is not an image" in bad.stdout
+    assert run("ingest", "nowhere").returncode == 2
