@@ -1,0 +1,241 @@
+"""The application: routes, CORS, request ids, and every error in Cloudinary's shape."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .admin_api import AdminApi
+from .change_api import ChangeApi
+from .cloud import Cloud
+from .config import ServerConfig
+from .delivery import Delivery, DeliveryError
+from .responses import ApiError, error_response
+from .upload_api import UploadApi
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_MAX_DRAINED_BYTES = 256 * 1024 * 1024
+_EXPOSED = "Content-Length, ETag, X-Cld-Error, X-Request-Id, Content-Range, Accept-Ranges"
+
+
+def create_app(config: ServerConfig) -> Starlette:
+    """The server for one cloud, to be run by an ASGI server such as uvicorn.
+
+    Its lifespan opens the data folder (FolderInUseError when another server has it) and closes
+    it again.
+    """
+    cloud = Cloud(config)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(cloud.open)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(cloud.close)
+
+    return Starlette(
+        routes=_routes(cloud),
+        middleware=[Middleware(_Envelope)],
+        exception_handlers={
+            ApiError: _refused,
+            HTTPException: _no_route,
+            ClientDisconnect: _gone,
+            Exception: _failed,
+        },
+        lifespan=lifespan,
+    )
+
+
+def _routes(cloud: Cloud) -> list[Route]:
+    upload, change = UploadApi(cloud), ChangeApi(cloud)
+    admin, delivery = AdminApi(cloud), Delivery(cloud)
+
+    async def about(request: Request) -> Response:
+        return JSONResponse(
+            {
+                "service": "media_toolkit embedded Cloudinary-compatible server",
+                "cloud_name": cloud.config.cloud_name,
+            }
+        )
+
+    def in_cloud(handler: Handler, status: int, message: str) -> Handler:
+        async def checked(request: Request) -> Response:
+            name = request.path_params["cloud"]
+            if name != cloud.config.cloud_name:
+                raise ApiError(status, f"{message} {name}")
+            return await handler(request)
+
+        return checked
+
+    def administered(handler: Handler) -> Handler:
+        async def checked(request: Request) -> Response:
+            request.state.admin = admin
+            admin.check(request)
+            return await handler(request)
+
+        return in_cloud(checked, 401, "Invalid cloud_name")
+
+    def post(action: str, handler: Handler) -> Route:
+        path = f"/v1_1/{{cloud}}/{{resource_type}}/{action}"
+        return Route(path, in_cloud(handler, 401, "Invalid cloud_name"), methods=["POST"])
+
+    def get(path: str, handler: Handler) -> Route:
+        return Route(f"/v1_1/{{cloud}}/{path}", administered(handler), methods=["GET"])
+
+    def delete(path: str) -> Route:
+        return Route(f"/v1_1/{{cloud}}/{path}", administered(admin.delete), methods=["DELETE"])
+
+    return [
+        Route("/", about, methods=["GET"]),
+        post("upload", upload.upload),
+        post("destroy", change.destroy),
+        post("explicit", change.explicit),
+        post("rename", change.rename),
+        post("tags", change.tags),
+        post("context", change.context),
+        get("ping", admin.ping),
+        get("usage", admin.usage),
+        get("resources", admin.resource_types),
+        get("resources/by_asset_ids", admin.by_asset_ids),
+        get("resources/by_asset_folder", admin.by_asset_folder),
+        get("resources/{resource_type}/tags/{tag:path}", admin.listing),
+        get("resources/{resource_type}/context", admin.by_context),
+        get("resources/{resource_type}/{type}/{public_id:path}", admin.details),
+        get("resources/{resource_type}/{type}", admin.listing),
+        get("resources/{name}", admin.listing_or_details),
+        delete("resources"),
+        delete("resources/{resource_type}/tags/{tag:path}"),
+        delete("resources/{resource_type}/{type}"),
+        _DeliveryRoute(
+            "/{cloud}/{resource_type}/{type}/{path:path}",
+            in_cloud(delivery.deliver, 404, "Unknown cloud_name"),
+            methods=["GET"],
+        ),
+    ]
+
+
+class _DeliveryRoute(Route):
+    """Delivery paths have the shape of API paths too, so those are left to the API's routes."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and scope["path"].startswith("/v1_1/"):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    await _drain(request)
+    headers: dict[str, str] = {}
+    if isinstance(error, DeliveryError):
+        headers["X-Cld-Error"] = _header_text(error.message)
+        headers["Cache-Control"] = "no-store"
+    admin: AdminApi | None = getattr(request.state, "admin", None)
+    if admin is not None:
+        headers.update(admin.limit_headers())
+        if error.status == 401:
+            headers["WWW-Authenticate"] = 'Basic realm="Cloudinary API"'
+    return error_response(error.status, error.message, headers)
+
+
+async def _drain(request: Request) -> None:
+    """Read what a refused upload still sends, up to a bound: many clients only listen after."""
+    if request.method != "POST" or not request.headers.get("content-type"):
+        return
+    size = 0
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > _MAX_DRAINED_BYTES:
+                return
+    except (RuntimeError, ClientDisconnect):
+        # Read to its end already, or the client has gone: nothing is left to read.
+        return
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = "Method not allowed" if error.status_code == 405 else "Not found"
+    text = f"{message} - {request.method} {request.url.path}"
+    return error_response(error.status_code, text, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return error_response(400, "The client closed the connection before the request ended")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return error_response(500, "Internal server error")
+
+
+def _header_text(message: str) -> str:
+    """A message as a header may carry it: Latin-1 only, one line."""
+    return " ".join(message.encode("latin-1", "backslashreplace").decode("latin-1").split())
+
+
+class _Envelope:
+    """Adds a request id and CORS to every answer, also to errors, and answers preflights.
+
+    The Admin API gets no CORS headers: its credentials do not belong in a page.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_open = _is_for_pages(scope["path"])
+        headers = Headers(scope=scope)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer = MutableHeaders(scope=message)
+                answer["X-Request-Id"] = secrets.token_hex(16)
+                if is_open:
+                    answer["Access-Control-Allow-Origin"] = "*"
+                    answer["Access-Control-Expose-Headers"] = _EXPOSED
+                    answer["Timing-Allow-Origin"] = "*"
+            await send(message)
+
+        if scope["method"] == "OPTIONS" and is_open and "access-control-request-method" in headers:
+            await _preflight(headers)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+
+def _is_for_pages(path: str) -> bool:
+    """Whether pages of any origin may use a path: delivery and the Upload API."""
+    if not path.startswith("/v1_1/"):
+        return True
+    parts = path.split("/")
+    return len(parts) == 5 and parts[3] in ("image", "video", "raw", "auto")
+
+
+def _preflight(headers: Headers) -> Response:
+    answer = {
+        "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+        "Access-Control-Allow-Headers": headers.get(
+            "access-control-request-headers",
+            "Cache-Control, Content-Range, X-Requested-With, X-Unique-Upload-Id",
+        ),
+        "Access-Control-Max-Age": "1728000",
+        "Vary": "Access-Control-Request-Headers",
+    }
+    if headers.get("access-control-request-private-network") == "true":
+        answer["Access-Control-Allow-Private-Network"] = "true"
+    return Response(status_code=200, headers=answer)

@@ -1,0 +1,166 @@
+"""What all endpoints share while the server runs: files, records and derived images."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from .blobs import Blobs
+from .config import ServerConfig
+from .eager import Eager
+from .records import Asset, Derived, Records
+from .render import Rendered, render
+from .responses import Responses
+from .transform.parse import Transformation
+
+
+@dataclass(frozen=True)
+class DerivedFile:
+    """A derived image in the cache; `key` changes whenever its bytes could."""
+
+    path: Path
+    format: str
+    key: str
+
+
+class Cloud:
+    """One cloud's state. `open` and `close` block; between them the other methods may be used."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.responses = Responses(config)
+        self.blobs: Blobs
+        self.records: Records
+        self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
+        self._painters: anyio.CapacityLimiter
+
+    def open(self) -> None:
+        """Take the data folder and remove what a crash left in it."""
+        self.config.data_dir.mkdir(parents=True, exist_ok=True)
+        self.blobs = Blobs(self.config.data_dir)
+        self.records = Records(self.config.data_dir / "records.sqlite3")
+        self.blobs.clean(self.records.blobs())
+        # Decoded pictures are large: as many at a time as there are cores, whoever asks.
+        self._painters = anyio.CapacityLimiter(max(2, os.cpu_count() or 2))
+
+    def close(self) -> None:
+        """Give the data folder back."""
+        self.records.close()
+        self.blobs.close()
+
+    @property
+    def painters(self) -> anyio.CapacityLimiter:
+        """Limits how many threads decode pictures at the same time."""
+        return self._painters
+
+    def destroy(self, asset: Asset) -> bool:
+        """Forget an asset and free its disk space; blocks. False when it was gone already."""
+        if not self.records.delete(asset):
+            return False
+        self.blobs.drop(asset.blob)
+        return True
+
+    async def derive(
+        self, asset: Asset, transformation: Transformation, extension: str | None, accept: str = ""
+    ) -> DerivedFile:
+        """The derived image, from the cache or made now; made once however many ask for it.
+
+        Raises ApiError 400 or TransformationError when it cannot be made.
+        """
+        extension = extension or asset.format
+        key = derived_key(asset, transformation, extension, accept)
+        cached = await to_thread.run_sync(self._cached, asset.blob, key)
+        if cached is not None:
+            return cached
+        task = self._painting.get(key)
+        if task is None:
+            task = asyncio.create_task(self._make(asset, transformation, extension, accept, key))
+            self._painting[key] = task
+            task.add_done_callback(lambda done: self._painting.pop(key, None))
+        return await asyncio.shield(task)
+
+    def keep(
+        self,
+        asset: Asset,
+        transformation: Transformation,
+        extension: str | None,
+        rendered: Rendered,
+        accept: str = "",
+    ) -> DerivedFile:
+        """Cache and record a derived image; blocks."""
+        extension = extension or asset.format
+        key = derived_key(asset, transformation, extension, accept)
+        name = f"{key}.{rendered.format}"
+        path = self.blobs.keep_derived(asset.blob, name, rendered.data)
+        self.records.add_derived(
+            Derived(
+                id=hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(),
+                blob=asset.blob,
+                transformation=transformation.text,
+                format=extension or "",
+                bytes=len(rendered.data),
+                key=name,
+            )
+        )
+        return DerivedFile(path, rendered.format, key)
+
+    def keep_eager(
+        self, asset: Asset, wanted: Sequence[Eager], rendered: Sequence[Rendered]
+    ) -> list[dict[str, Any]]:
+        """Cache and record eager images; blocks. Returns what the answer says of them."""
+        answers = []
+        for one, result in zip(wanted, rendered, strict=True):
+            self.keep(asset, one.transformation, one.extension, result)
+            answers.append(
+                self.responses.eager(asset, one.transformation.text, one.extension, result)
+            )
+        return answers
+
+    async def _make(
+        self,
+        asset: Asset,
+        transformation: Transformation,
+        extension: str | None,
+        accept: str,
+        key: str,
+    ) -> DerivedFile:
+        def work() -> DerivedFile:
+            cached = self._cached(asset.blob, key)
+            if cached is not None:
+                return cached
+            source = self.blobs.path(asset.blob)
+            rendered = render(source, asset.format or "", transformation, extension, accept)
+            return self.keep(asset, transformation, extension, rendered, accept)
+
+        return await to_thread.run_sync(work, limiter=self._painters)
+
+    def _cached(self, blob: str, key: str) -> DerivedFile | None:
+        folder = self.blobs.derived(blob, "")
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith(key):
+                        return DerivedFile(Path(entry.path), entry.name[len(key) + 1 :], key)
+        except FileNotFoundError:
+            return None
+        return None
+
+
+def derived_key(
+    asset: Asset, transformation: Transformation, extension: str | None, accept: str
+) -> str:
+    """Names a derived image: 32 hex digits of blob, transformation, extension and, for `f_auto`,
+    which of the formats that it chooses between the client reads."""
+    reads = ""
+    if transformation.last("f") == "auto":
+        reads = next((name for name in ("avif", "webp") if f"image/{name}" in accept), "other")
+    text = "\n".join((asset.blob, transformation.text, extension or "", reads))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

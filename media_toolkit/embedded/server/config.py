@@ -1,0 +1,24 @@
+"""What the server is told when it is created."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """One cloud served from one folder.
+
+    `data_dir` holds everything that is kept: the files, `records.sqlite3` and the cache of
+    derived images. `public_url` is the scheme, host and port that clients reach the server by,
+    without a path; `url` and `secure_url` in answers both start with it, as there is no TLS.
+    `allow_private_urls` lets uploads by URL read from loopback and private addresses.
+    """
+
+    data_dir: Path
+    cloud_name: str
+    api_key: str
+    api_secret: str = field(repr=False)
+    public_url: str
+    allow_private_urls: bool = False

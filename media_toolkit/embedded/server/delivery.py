@@ -1,0 +1,224 @@
+"""Delivery: `/<cloud>/<resource_type>/<type>/[s--...--/][transformations/][v<n>/]<id>[.<ext>]`.
+
+https://cloudinary.com/documentation/advanced_url_delivery_options
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import mimetypes
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .cloud import Cloud
+from .files import file_response
+from .formats import MEDIA_TYPES, normal_format
+from .parameters import UPLOAD_TYPES
+from .records import Asset
+from .responses import SIGNED_TYPES, ApiError, delivery_signature, escape
+from .transform.parse import (
+    Transformation,
+    TransformationError,
+    is_component,
+    looks_like_component,
+    parse_transformation,
+)
+from .transform.values import ENCODABLE
+
+RESOURCE_TYPES = ("image", "video", "raw")
+_SIGNATURE = re.compile(r"s--([A-Za-z0-9_-]{8}|[A-Za-z0-9_-]{32})--")
+_VERSION = re.compile(r"v\d+")
+_CACHE_PUBLIC = "public, no-transform, immutable, max-age=2592000"
+_CACHE_PRIVATE = "private, no-transform, max-age=2592000"
+
+
+class DeliveryError(ApiError):
+    """A refusal whose reason is told in the `X-Cld-Error` header too."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A delivery path taken apart. `transformation` and `source` are decoded, `signed` is the
+    text that a signature covers, as it was sent; `doubtful` is a first segment of the source
+    that has the shape of a transformation but no known key."""
+
+    signature: str | None
+    transformation: str
+    source: str
+    signed: str
+    doubtful: str | None = None
+
+
+def parse_address(path: str) -> Address:
+    """Take apart the still percent-encoded path after `<resource_type>/<type>/`.
+
+    Leading segments belong to the transformation while one of their keys is Cloudinary's;
+    `v` and digits end them; the last segment is always part of the public_id.
+    """
+    segments = [segment for segment in path.split("/") if segment]
+    signature = None
+    if segments and (match := _SIGNATURE.fullmatch(unquote(segments[0]))):
+        signature = match.group(1)
+        segments = segments[1:]
+    count = 0
+    while count < len(segments) - 1 and is_component(unquote(segments[count])):
+        count += 1
+    transformation, rest = segments[:count], segments[count:]
+    doubtful = None
+    if len(rest) > 1 and _VERSION.fullmatch(rest[0]):
+        rest = rest[1:]
+    elif len(rest) > 1 and looks_like_component(unquote(rest[0])):
+        doubtful = unquote(rest[0])
+    return Address(
+        signature,
+        "/".join(unquote(segment) for segment in transformation),
+        "/".join(unquote(segment) for segment in rest),
+        "/".join((*transformation, *rest)),
+        doubtful,
+    )
+
+
+class Delivery:
+    """Serves stored files and images derived from them."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def deliver(self, request: Request) -> Response:
+        """Answer GET and HEAD for one delivery URL."""
+        resource_type = request.path_params["resource_type"]
+        kind = request.path_params["type"]
+        if resource_type not in RESOURCE_TYPES or kind not in UPLOAD_TYPES:
+            raise DeliveryError(404, f"Resource not found - {request.path_params['path']}")
+        address = parse_address(_raw_rest(request))
+        self._check_signature(address, kind)
+        try:
+            transformation = parse_transformation(address.transformation)
+        except TransformationError as error:
+            raise DeliveryError(400, str(error)) from error
+        asset, extension = await run_in_threadpool(self._find, resource_type, kind, address)
+        if transformation.paints or (
+            extension is not None and extension != asset.format and resource_type == "image"
+        ):
+            return await self._derived(request, asset, transformation, extension)
+        if extension is not None and extension != asset.format:
+            raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
+        return await file_response(
+            request,
+            self._cloud.blobs.path(asset.blob),
+            etag=asset.etag,
+            modified=asset.uploaded_at,
+            media_type=media_type(asset),
+            headers=_headers(asset, transformation),
+        )
+
+    def _check_signature(self, address: Address, kind: str) -> None:
+        """A wrong signature is refused anywhere; a missing one where the type needs it."""
+        if address.signature is None:
+            if kind in SIGNED_TYPES:
+                raise DeliveryError(401, "Unauthorized: a signed URL is required")
+            return
+        transformation, source = address.transformation, escape(address.source)
+        spelled = {
+            address.signed,
+            "/".join(part for part in (transformation, source) if part),
+        }
+        secret = self._cloud.config.api_secret
+        length = len(address.signature)
+        algorithms = (hashlib.sha256,) if length == 32 else (hashlib.sha1, hashlib.sha256)
+        matches = (
+            hmac.compare_digest(
+                delivery_signature(text, secret, length, algorithm), address.signature
+            )
+            for text in spelled
+            for algorithm in algorithms
+        )
+        if not any(matches):
+            raise DeliveryError(401, "Invalid signature in URL")
+
+    def _find(self, resource_type: str, kind: str, address: Address) -> tuple[Asset, str | None]:
+        """The asset, and the extension if the URL has one that is not part of its name."""
+        records = self._cloud.records
+        stem, dot, extension = address.source.rpartition(".")
+        if resource_type != "raw" and dot and stem and "/" not in extension:
+            asset = records.get(resource_type, kind, stem)
+            if asset is not None:
+                return asset, normal_format(extension)
+        asset = records.get(resource_type, kind, address.source)
+        if asset is not None:
+            return asset, None
+        if address.doubtful is not None:
+            raise DeliveryError(400, f"Invalid transformation component - {address.doubtful}")
+        raise DeliveryError(404, f"Resource not found - {stem or address.source}")
+
+    async def _derived(
+        self,
+        request: Request,
+        asset: Asset,
+        transformation: Transformation,
+        extension: str | None,
+    ) -> Response:
+        if asset.resource_type != "image":
+            raise DeliveryError(
+                400,
+                "Unsupported transformation on this server - "
+                f"{transformation.text or extension} ({asset.resource_type})",
+            )
+        if extension is not None and extension not in ENCODABLE:
+            raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
+        accept = request.headers.get("accept", "")
+        try:
+            made = await self._cloud.derive(asset, transformation, extension, accept)
+        except TransformationError as error:
+            raise DeliveryError(400, str(error)) from error
+        except ApiError as error:
+            raise DeliveryError(error.status, error.message) from error
+        except FileNotFoundError as error:
+            raise DeliveryError(404, f"Resource not found - {asset.public_id}") from error
+        return await file_response(
+            request,
+            made.path,
+            etag=made.key,
+            modified=asset.uploaded_at,
+            media_type=MEDIA_TYPES[made.format],
+            headers=_headers(asset, transformation, made.format),
+        )
+
+
+def media_type(asset: Asset) -> str:
+    """The Content-Type of an original."""
+    if asset.format is not None:
+        return MEDIA_TYPES.get(asset.format, "application/octet-stream")
+    return mimetypes.guess_type(asset.public_id)[0] or "application/octet-stream"
+
+
+def _headers(
+    asset: Asset, transformation: Transformation, made: str | None = None
+) -> Mapping[str, str]:
+    headers = {"Cache-Control": _CACHE_PRIVATE if asset.type in SIGNED_TYPES else _CACHE_PUBLIC}
+    if transformation.last("f") == "auto":
+        headers["Vary"] = "Accept"
+    for flag in transformation.flags:
+        name, _, filename = flag.partition(":")
+        if name == "attachment":
+            last = asset.public_id.rpartition("/")[2]
+            extension = made or asset.format or ""
+            if asset.resource_type == "raw":
+                extension = last.rpartition(".")[2] if "." in last else ""
+            filename = filename or asset.original_filename or last.removesuffix(f".{extension}")
+            full = f"{filename}.{extension}" if extension else filename
+            headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(full)}"
+    return headers
+
+
+def _raw_rest(request: Request) -> str:
+    """The path after `/<cloud>/<resource_type>/<type>/`, not decoded."""
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    return raw.decode("ascii", "replace").partition("?")[0].split("/", 4)[4]

@@ -1,0 +1,54 @@
+"""Eager transformations: derived images made when an asset is uploaded or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .formats import normal_format
+from .render import Rendered, render
+from .responses import ApiError
+from .transform.parse import Transformation, TransformationError, parse_transformation
+from .transform.values import ENCODABLE
+
+
+@dataclass(frozen=True)
+class Eager:
+    """One eager transformation and the extension that was asked for with it."""
+
+    transformation: Transformation
+    extension: str | None
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+        return self.transformation.text + (f"/{self.extension}" if self.extension else "")
+
+
+def parse_eager(texts: Sequence[str]) -> list[Eager]:
+    """Read eager transformations; ApiError 400 names what is wrong in one."""
+    eager = []
+    for text in texts:
+        path, slash, last = text.rpartition("/")
+        extension = None
+        if slash and (not last or normal_format(last) in ENCODABLE):
+            text, extension = path, normal_format(last) or None
+        try:
+            transformation = parse_transformation(text)
+        except TransformationError as error:
+            raise ApiError(400, str(error)) from error
+        if transformation.last("f") == "auto":
+            raise ApiError(400, "Invalid transformation component - f_auto (in eager)")
+        eager.append(Eager(transformation, extension))
+    return eager
+
+
+def render_eager(path: Path, resource_type: str, stored: str | None, one: Eager) -> Rendered:
+    """Paint one eager transformation of a file; ApiError 400 when it cannot be done."""
+    if resource_type != "image":
+        raise ApiError(400, f"Unsupported parameter on this server - eager ({resource_type})")
+    try:
+        return render(path, stored or "", one.transformation, one.extension, "")
+    except TransformationError as error:
+        raise ApiError(400, str(error)) from error

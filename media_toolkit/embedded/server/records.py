@@ -1,0 +1,374 @@
+"""What the server knows about its assets: one SQLite file, durable at every answer.
+
+WAL with `synchronous=FULL`: a commit is on disk when the call returns. One connection writes
+under a lock; readers take an idle one or open another.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+create table if not exists assets (
+    seq integer primary key autoincrement,
+    asset_id text not null unique,
+    resource_type text not null,
+    type text not null,
+    public_id text not null,
+    version integer not null,
+    version_id text not null,
+    format text,
+    width integer,
+    height integer,
+    pages integer,
+    bytes integer not null,
+    etag text not null,
+    blob text not null unique,
+    created_at integer not null,
+    uploaded_at integer not null,
+    original_filename text not null,
+    asset_folder text not null,
+    display_name text not null,
+    tags text not null,
+    context text not null,
+    unique (resource_type, type, public_id)
+);
+create table if not exists derived (
+    id text primary key,
+    blob text not null references assets (blob) on delete cascade on update cascade,
+    transformation text not null,
+    format text not null,
+    bytes integer not null,
+    key text not null,
+    unique (blob, transformation, format)
+);
+"""
+
+_BY_NAME = "resource_type = ? and type = ? and public_id = ?"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One stored asset; times are unix seconds, `bytes` the size of the original."""
+
+    resource_type: str
+    type: str
+    public_id: str
+    format: str | None
+    width: int | None
+    height: int | None
+    pages: int | None
+    bytes: int
+    etag: str
+    blob: str
+    original_filename: str
+    asset_folder: str
+    display_name: str
+    tags: list[str] = field(default_factory=list)
+    context: dict[str, str] = field(default_factory=dict)
+    asset_id: str = ""
+    version: int = 0
+    version_id: str = ""
+    created_at: int = 0
+    uploaded_at: int = 0
+    seq: int = 0
+
+    @property
+    def folder(self) -> str:
+        """The part of the public_id before its last slash, or an empty string."""
+        return self.public_id.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """One derived image of an asset; `format` is empty when none was asked for."""
+
+    id: str
+    blob: str
+    transformation: str
+    format: str
+    bytes: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Put:
+    """What `Records.put` did: stored `asset`, or found it (`existing`); `replaced` is the old."""
+
+    asset: Asset
+    existing: bool = False
+    replaced: Asset | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which assets to list; `after` is the `seq` of the last one already seen."""
+
+    resource_type: str | None = None
+    type: str | None = None
+    prefix: str = ""
+    public_ids: Sequence[str] = ()
+    asset_ids: Sequence[str] = ()
+    tag: str | None = None
+    context_key: str | None = None
+    context_value: str | None = None
+    asset_folder: str | None = None
+    start_at: int | None = None
+    ascending: bool = False
+    after: int | None = None
+    limit: int = 10
+
+
+class NameTakenError(Exception):
+    """Another asset has the name already."""
+
+
+class Records:
+    """The records in `path`; `close` ends every connection that was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._writer = self._open()
+        self._writer.execute("pragma journal_mode=wal")
+        self._writer.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close all connections; the records stay."""
+        while self._idle:
+            self._idle.pop().close()
+        self._writer.close()
+
+    def put(self, new: Asset, *, overwrite: bool) -> Put:
+        """Store an asset, or replace the one of the same name when `overwrite`.
+
+        A replaced asset keeps its `asset_id` and `created_at`; its version grows in any case.
+        """
+        now = int(time.time())
+        with self._writing() as connection:
+            old = _one(connection, _BY_NAME, _name(new))
+            if old is not None and not overwrite:
+                return Put(old, existing=True)
+            asset = replace(
+                new,
+                asset_id=old.asset_id if old else secrets.token_hex(16),
+                version=max(now, old.version + 1) if old else now,
+                version_id=secrets.token_hex(16),
+                created_at=old.created_at if old else now,
+                uploaded_at=now,
+            )
+            if old is None:
+                names = [name for name in _COLUMNS if name != "seq"]
+                marks = ", ".join("?" for _ in names)
+                cursor = connection.execute(
+                    f"insert into assets ({', '.join(names)}) values ({marks})",
+                    [_to_column(asset, name) for name in names],
+                )
+                asset = replace(asset, seq=cursor.lastrowid or 0)
+            else:
+                connection.execute("delete from derived where blob = ?", (old.blob,))
+                asset = replace(asset, seq=old.seq)
+                _update(connection, asset)
+        return Put(asset, replaced=old)
+
+    def change(
+        self,
+        resource_type: str,
+        type: str,
+        public_id: str,
+        change: Callable[[Asset], Asset],
+    ) -> Asset | None:
+        """Replace one asset's record by what `change` makes of it; None when there is none."""
+        name = (resource_type, type, public_id)
+        with self._writing() as connection:
+            asset = _one(connection, _BY_NAME, name)
+            if asset is None:
+                return None
+            changed = change(asset)
+            _update(connection, changed)
+            return changed
+
+    def rename(self, asset: Asset, to_type: str, to: str, *, overwrite: bool) -> Put:
+        """Give an asset another name; `replaced` is the one that had it.
+
+        Raises NameTakenError when another has it and `overwrite` is off.
+        """
+        with self._writing() as connection:
+            taken = _one(connection, _BY_NAME, (asset.resource_type, to_type, to))
+            if taken is not None and taken.asset_id != asset.asset_id:
+                if not overwrite:
+                    raise NameTakenError(to)
+                connection.execute("delete from assets where asset_id = ?", (taken.asset_id,))
+            else:
+                taken = None
+            renamed = replace(asset, public_id=to, type=to_type)
+            _update(connection, renamed)
+            return Put(renamed, replaced=taken)
+
+    def delete(self, asset: Asset) -> bool:
+        """Forget the asset; False when someone else did so first."""
+        with self._writing() as connection:
+            cursor = connection.execute(
+                "delete from assets where asset_id = ? and blob = ?", (asset.asset_id, asset.blob)
+            )
+            return cursor.rowcount > 0
+
+    def get(self, resource_type: str, type: str, public_id: str) -> Asset | None:
+        """The asset of that name."""
+        with self._reading() as connection:
+            return _one(connection, _BY_NAME, (resource_type, type, public_id))
+
+    def get_by_asset_id(self, asset_id: str) -> Asset | None:
+        """The asset with that `asset_id`."""
+        with self._reading() as connection:
+            return _one(connection, "asset_id = ?", (asset_id,))
+
+    def listing(self, wanted: Listing) -> list[Asset]:
+        """The assets that match every given condition, in order of creation, newest first."""
+        where, values = _conditions(wanted)
+        order = "asc" if wanted.ascending else "desc"
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"select * from assets where {where} order by seq {order} limit ?",
+                [*values, wanted.limit],
+            )
+            return [_to_asset(row) for row in rows]
+
+    def blobs(self) -> set[str]:
+        """The blobs that records refer to."""
+        with self._reading() as connection:
+            return {row["blob"] for row in connection.execute("select blob from assets")}
+
+    def totals(self) -> tuple[int, int, int]:
+        """Number of assets, number of derived images, bytes of both together."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "select (select count(*) from assets) as assets,"
+                " (select count(*) from derived) as derived,"
+                " (select coalesce(sum(bytes), 0) from assets)"
+                " + (select coalesce(sum(bytes), 0) from derived) as bytes"
+            ).fetchone()
+        return row["assets"], row["derived"], row["bytes"]
+
+    def add_derived(self, new: Derived) -> None:
+        """Note a derived image; one whose original is gone meanwhile is not noted."""
+        with self._writing() as connection:
+            connection.execute(
+                "insert or replace into derived (id, blob, transformation, format, bytes, key)"
+                " select ?, ?, ?, ?, ?, ? where exists (select 1 from assets where blob = ?)",
+                (new.id, new.blob, new.transformation, new.format, new.bytes, new.key, new.blob),
+            )
+
+    def derived(self, blob: str) -> list[Derived]:
+        """The derived images of a blob, oldest first."""
+        query = "select * from derived where blob = ? order by rowid"
+        with self._reading() as connection:
+            return [Derived(**dict(row)) for row in connection.execute(query, (blob,))]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock:
+            self._writer.execute("begin immediate")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("rollback")
+                raise
+            self._writer.execute("commit")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._open()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=30, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("pragma synchronous=full")
+        connection.execute("pragma foreign_keys=on")
+        return connection
+
+
+_COLUMNS = list(Asset.__dataclass_fields__)
+_JSON_COLUMNS = frozenset({"tags", "context"})
+
+
+def _name(asset: Asset) -> tuple[str, str, str]:
+    return asset.resource_type, asset.type, asset.public_id
+
+
+def _to_column(asset: Asset, name: str) -> Any:
+    value = getattr(asset, name)
+    return json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS else value
+
+
+def _to_asset(row: sqlite3.Row) -> Asset:
+    values = dict(row)
+    for name in _JSON_COLUMNS:
+        values[name] = json.loads(values[name])
+    return Asset(**values)
+
+
+def _one(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> Asset | None:
+    row = connection.execute(f"select * from assets where {where}", values).fetchone()
+    return None if row is None else _to_asset(row)
+
+
+def _update(connection: sqlite3.Connection, asset: Asset) -> None:
+    names = [name for name in _COLUMNS if name not in ("seq", "asset_id")]
+    connection.execute(
+        f"update assets set {', '.join(f'{name} = ?' for name in names)} where asset_id = ?",
+        [*(_to_column(asset, name) for name in names), asset.asset_id],
+    )
+
+
+def _conditions(wanted: Listing) -> tuple[str, list[Any]]:
+    parts: list[str] = ["1"]
+    values: list[Any] = []
+
+    def add(condition: str, *bound: Any) -> None:
+        parts.append(condition)
+        values.extend(bound)
+
+    for column in ("resource_type", "type", "asset_folder"):
+        value = getattr(wanted, column)
+        if value is not None:
+            add(f"{column} = ?", value)
+    if wanted.prefix:
+        add("substr(public_id, 1, ?) = ?", len(wanted.prefix), wanted.prefix)
+    for column, many in (("public_id", wanted.public_ids), ("asset_id", wanted.asset_ids)):
+        if many:
+            add(f"{column} in (select value from json_each(?))", json.dumps(list(many)))
+    if wanted.tag is not None:
+        add("exists (select 1 from json_each(tags) where value = ?)", wanted.tag)
+    if wanted.context_key is not None:
+        add("exists (select 1 from json_each(context) where key = ?)", wanted.context_key)
+    if wanted.context_value is not None:
+        add(
+            "exists (select 1 from json_each(context) where key = ? and value = ?)",
+            wanted.context_key,
+            wanted.context_value,
+        )
+    if wanted.start_at is not None:
+        add("created_at <= ?" if not wanted.ascending else "created_at >= ?", wanted.start_at)
+    if wanted.after is not None:
+        add("seq > ?" if wanted.ascending else "seq < ?", wanted.after)
+    return " and ".join(parts), values

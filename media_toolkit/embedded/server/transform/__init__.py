@@ -1,0 +1,2 @@
+"""Image transformations: strings (`values`, `parse`) → sizes (`geometry`) → pixels (`paint`) →
+bytes (`encode`)."""

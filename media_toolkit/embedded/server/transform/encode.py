@@ -1,0 +1,146 @@
+"""From a painted picture to the bytes that are delivered."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image
+
+from .paint import flattened, has_alpha
+from .parse import TransformationError
+from .values import Quality
+
+DEFAULT_QUALITY = 80
+_PILLOW_NAMES = {
+    "jpg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "avif": "AVIF",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "ico": "ICO",
+    "jp2": "JPEG2000",
+}
+_MAX_ICON_SIDE = 256
+_WITHOUT_ALPHA = frozenset({"jpg", "bmp"})
+_KEEP_PROFILE = frozenset({"jpg", "png", "webp", "avif", "tiff"})
+
+
+def choose_auto_format(
+    accept: str, stored: str, transparent: bool, *, animated: bool = False
+) -> str:
+    """What `f_auto` means for a client: AVIF or WebP if it says it reads them.
+
+    Otherwise PNG for what is transparent, JPEG for photographs and what browsers cannot show,
+    and the stored format for the rest.
+    """
+    if animated:
+        return "webp" if "image/webp" in accept.lower() else "gif"
+    accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    for name in ("avif", "webp"):
+        if f"image/{name}" in accepted:
+            return name
+    if transparent:
+        return "png"
+    return stored if stored in ("jpg", "png", "gif") else "jpg"
+
+
+def encode(
+    image: Image.Image,
+    name: str,
+    quality: Quality | None = None,
+    flags: frozenset[str] = frozenset(),
+) -> bytes:
+    """The picture as a file of format `name`; transparency on white where it has none.
+
+    `quality` 1-100 is for formats with loss; PNG and the others stay without loss.
+    TransformationError for a size that the format cannot hold.
+    """
+    profile = image.info.get("icc_profile")
+    if has_alpha(image) and name in _WITHOUT_ALPHA:
+        image = flattened(image)
+    if name == "jp2" and image.mode == "LA":
+        image = image.convert("RGBA")
+    if name == "ico":
+        image = _icon(image)
+    options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags))
+    if name == "ico":
+        options["sizes"] = [image.size]
+    if name in _KEEP_PROFILE and profile and _profile_suits(profile, image):
+        options["icc_profile"] = profile
+    out = io.BytesIO()
+    image.save(out, _PILLOW_NAMES[name], **options)
+    return out.getvalue()
+
+
+def encode_animation(
+    frames: Sequence[Image.Image],
+    times: Sequence[int],
+    loop: int | None,
+    name: str,
+    quality: Quality | None = None,
+) -> bytes:
+    """Frames of one size as a moving GIF or WebP; `times` in milliseconds a frame.
+
+    `loop` is how often it plays, 0 for ever, None for once.
+    """
+    options: dict[str, Any] = {"duration": list(times)}
+    if name == "gif":
+        options |= {"disposal": 2, "optimize": False}
+        if loop is not None:
+            options["loop"] = loop
+        frames = [_indexed(frame) for frame in frames]
+    else:
+        number = (quality or Quality(DEFAULT_QUALITY)).number
+        options |= {"quality": number, "method": 3, "loop": 1 if loop is None else loop}
+    out = io.BytesIO()
+    frames[0].save(
+        out, _PILLOW_NAMES[name], save_all=True, append_images=list(frames[1:]), **options
+    )
+    return out.getvalue()
+
+
+def _indexed(frame: Image.Image) -> Image.Image:
+    """A GIF frame with its own palette; what is half transparent or more becomes clear."""
+    if not has_alpha(frame):
+        return frame.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
+    rgba = frame.convert("RGBA")
+    rgba.putalpha(rgba.getchannel("A").point([255 if value >= 128 else 0 for value in range(256)]))
+    return rgba
+
+
+def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str, Any]:
+    number = quality.number
+    if name == "jpg":
+        return {
+            "quality": number,
+            "optimize": True,
+            "progressive": any(flag.startswith("progressive") for flag in flags),
+            "subsampling": "4:4:4" if quality.chroma == "444" else "4:2:0",
+        }
+    if name == "webp":
+        return {"quality": number, "method": 4, "lossless": number == 100, "exact": False}
+    if name == "avif":
+        return {"quality": number, "speed": 8, "max_threads": 1}
+    if name == "png":
+        return {"optimize": False, "compress_level": 6}
+    if name == "tiff":
+        return {"compression": "tiff_lzw"}
+    return {}
+
+
+def _profile_suits(profile: bytes, image: Image.Image) -> bool:
+    """Whether an ICC profile's colour space (bytes 16 to 20) is that of the picture's pixels."""
+    space = b"GRAY" if image.mode in ("L", "LA") else b"RGB "
+    return profile[16:20] == space
+
+
+def _icon(image: Image.Image) -> Image.Image:
+    if max(image.size) > _MAX_ICON_SIDE:
+        raise TransformationError(
+            f"Requested image is too large for ico: at most {_MAX_ICON_SIDE} pixels a side"
+        )
+    return image.convert("RGBA")

@@ -1,0 +1,130 @@
+"""Derived images over HTTP: formats, sizes, refusals, and that each is made once."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+Draw = Callable[..., bytes]
+
+
+@pytest.fixture
+def photo(server: Any, draw: Draw) -> Any:
+    """A server with a JPEG of 1280 by 853 pixels named `p`."""
+    server.upload(draw(1280, 853, "JPEG"), "p.jpg", public_id="p")
+    return server
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "kind"),
+    [
+        ("c_fill,h_250,w_250/p.jpg", (250, 250), "JPEG"),
+        ("c_limit,w_5000/p.jpg", (1280, 853), "JPEG"),
+        ("c_scale,w_150/p.png", (150, 100), "PNG"),
+        ("c_scale,w_150/p", (150, 100), "JPEG"),
+        ("c_thumb,g_face,h_80,w_80/v17/p.webp", (80, 80), "WEBP"),
+        ("c_crop,h_200,w_300,x_10,y_10/c_scale,w_0.5/p.jpg", (150, 100), "JPEG"),
+        ("c_scale,h_150/dpr_2.0/p.jpg", (450, 300), "JPEG"),
+        ("c_fill,h_60,w_80/e_grayscale/a_90/r_max/f_png/p.jpg", (60, 80), "PNG"),
+        ("f_gif,w_64/p.jpg", (64, 43), "GIF"),
+        ("f_avif,q_50,w_64/p.jpg", (64, 43), "AVIF"),
+        ("p.webp", (1280, 853), "WEBP"),
+        ("p.jpeg", (1280, 853), "JPEG"),
+        ("w_100/p.jpeg", (100, 67), "JPEG"),
+        ("w_100//h_10/p.jpg", (15, 10), "JPEG"),
+    ],
+)
+def test_a_transformation_gives_this_size_and_format(
+    photo: Any, path: str, size: tuple[int, int], kind: str
+) -> None:
+    image = photo.picture(f"image/upload/{path}")
+    assert (image.size, image.format) == (size, kind)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("foo_1/p.jpg", "Invalid transformation component - foo_1"),
+        ("w_100,zz_1/p.jpg", "Invalid transformation component - zz_1"),
+        ("c_foo,w_10/p.jpg", "Invalid crop mode in transformation: foo (c_foo)"),
+        ("w_abc/p.jpg", "Invalid width in transformation: abc (w_abc)"),
+        ("e_sepia/p.jpg", "Invalid effect in transformation: sepia (e_sepia)"),
+        ("l_logo/fl_layer_apply/p.jpg", "Invalid transformation component - l_logo"),
+        ("t_named/p.jpg", "Invalid transformation component - t_named"),
+        ("w_30000/p.jpg", "Requested image is too large: 30000x19992"),
+        ("p.exe", "Invalid extension in transformation: exe"),
+        ("w_10/p.pdf", "Invalid extension in transformation: pdf"),
+        ("w_1000,f_ico/p.jpg", "Requested image is too large for ico"),
+        ("/".join(["w_10"] * 1000) + "/p.jpg", "Too many transformation components"),
+    ],
+)
+def test_what_is_not_understood_is_400_and_named(photo: Any, path: str, message: str) -> None:
+    answer = photo.get(f"image/upload/{path}")
+    assert answer.status_code == 400
+    assert answer.headers["x-cld-error"].startswith(message)
+    assert answer.json()["error"]["message"].startswith(message)
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_f_auto_varies_by_accept(photo: Any) -> None:
+    seen = {}
+    for accept, kind in (
+        ("image/avif,image/webp,*/*", "image/avif"),
+        ("image/webp,*/*", "image/webp"),
+        ("*/*", "image/jpeg"),
+    ):
+        for _ in range(2):
+            answer = photo.get("image/upload/f_auto,q_auto,w_100/p.jpg", Accept=accept)
+            assert answer.headers["content-type"] == kind
+            assert answer.headers["vary"] == "Accept"
+        seen[answer.headers["etag"]] = kind
+    assert len(seen) == 3
+    assert "vary" not in photo.get("image/upload/w_100/p.jpg").headers
+
+
+def test_requests_for_one_image_at_the_same_time_make_it_once(photo: Any) -> None:
+    answers: list[bytes] = []
+
+    def fetch() -> None:
+        answers.append(photo.get("image/upload/c_fill,w_333,h_222/p.jpg").content)
+
+    threads = [threading.Thread(target=fetch) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(answers)) == 1
+    assert len(answers) == 12
+    derived = photo.admin("resources/image/upload/p").json()["derived"]
+    assert len(derived) == 1
+    assert len(photo.files()) == 2
+
+
+def test_a_cached_image_is_the_same_after_a_restart(
+    start_server: Callable[..., Any], draw: Draw
+) -> None:
+    first = start_server()
+    first.upload(draw(), public_id="p")
+    made = first.get("image/upload/w_50/p.png")
+    stop = [path.stat().st_mtime_ns for path in first.files()]
+    first.end()
+    second = start_server()
+    again = second.get("image/upload/w_50/p.png")
+    assert again.content == made.content
+    assert [path.stat().st_mtime_ns for path in second.files()] == stop
+
+
+def test_an_animated_gif_keeps_moving(server: Any) -> None:
+    out = io.BytesIO()
+    frames = [Image.new("RGB", (60, 40), (60 * n, 0, 0)) for n in range(4)]
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=50, loop=0)
+    stored = server.upload(out.getvalue(), "a.gif", public_id="a")
+    assert stored["pages"] == 4
+    moving = server.picture("image/upload/c_fill,w_20,h_20/a.gif")
+    assert (moving.size, moving.n_frames) == ((20, 20), 4)
+    assert server.picture("image/upload/w_20/a.jpg").format == "JPEG"

@@ -1,0 +1,205 @@
+"""Files and parameters that are refused: clearly, quickly, and with nothing stored."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+Draw = Callable[..., bytes]
+
+
+def refused(server: Any, answer: Any, *, status: int = 400) -> str:
+    """The message of a refusal that stored nothing."""
+    assert answer.status_code == status, answer.text
+    assert list(answer.json()) == ["error"]
+    assert answer.headers["x-request-id"]
+    assert server.files() == []
+    assert server.admin("resources/image").json()["resources"] == []
+    message: str = answer.json()["error"]["message"]
+    return message
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The start of a PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    body = zlib.compress(b"\0" * 100_000)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+def test_what_is_no_image_is_refused_on_the_image_endpoint(server: Any) -> None:
+    for data in (
+        b"not an image at all",
+        b"\x00" * 2000,
+        b"GIF89a",
+        b"\xff\xd8\xff\xe0",
+        b"%!nothing",
+    ):
+        assert refused(server, server.post_upload(data, "a.jpg")) == "Invalid image file"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("endpoint", ["image", "auto"])
+def test_a_truncated_image_is_refused(server: Any, draw: Draw, kind: str, endpoint: str) -> None:
+    data = draw(600, 400, kind)
+    answer = server.post_upload(data[: len(data) // 2], "a.jpg", endpoint)
+    assert refused(server, answer) == "Invalid image file"
+
+
+@pytest.mark.parametrize("endpoint", ["image", "video", "raw", "auto"])
+def test_an_empty_file_is_refused(server: Any, endpoint: str) -> None:
+    assert refused(server, server.post_upload(b"", "a.jpg", endpoint)) == "Empty file"
+
+
+@pytest.mark.parametrize(
+    "size", [(30_000, 30_000), (20_000, 20_000), (10_000, 8_000), (70_000, 10)]
+)
+def test_a_decompression_bomb_is_refused(server: Any, size: tuple[int, int]) -> None:
+    message = refused(server, server.post_upload(png_header(*size)))
+    assert "50 megapixels" in message.lower() or "Maximum image size" in message
+
+
+def test_a_moving_bomb_is_refused(server: Any) -> None:
+    out = io.BytesIO()
+    frames = [Image.new("1", (7000, 7000), n % 2) for n in range(25)]
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=10)
+    assert "1000 megapixels" in refused(server, server.post_upload(out.getvalue(), "a.gif"))
+
+
+def test_images_that_this_server_cannot_read_are_named(server: Any) -> None:
+    for data, name in (
+        (b"%PDF-1.7\n" + b"x" * 100, "pdf"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"></svg>', "svg"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\0" * 40, "heic"),
+        (b"8BPS" + b"\0" * 100, "psd"),
+    ):
+        for endpoint in ("image", "auto"):
+            message = refused(server, server.post_upload(data, "a", endpoint))
+            assert message == f"Unsupported image format on this server - {name}"
+
+
+def test_what_is_no_video_is_refused_on_the_video_endpoint(server: Any, draw: Draw) -> None:
+    message = refused(server, server.post_upload(draw(), "a.mp4", "video"))
+    assert message == "Unsupported video format or file"
+
+
+@pytest.mark.parametrize("public_id", ["..", "a/../b", "a//b", "a" * 300, "a?b", "a#b", "<x>"])
+def test_a_forbidden_public_id_is_refused(server: Any, draw: Draw, public_id: str) -> None:
+    assert "public_id" in refused(server, server.post_upload(draw(), public_id=public_id))
+
+
+def test_a_filename_of_300_characters_is_refused_only_as_a_public_id(
+    server: Any, draw: Draw
+) -> None:
+    name = "n" * 300 + ".png"
+    refused(server, server.post_upload(draw(), name, use_filename="1"))
+    assert server.upload(draw(), name)["original_filename"] == "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("phash", "1"),
+        ("colors", "true"),
+        ("moderation", "manual"),
+        ("transformation", "w_10"),
+        ("notification_url", "http://example.com"),
+        ("async", "1"),
+        ("eager_async", "true"),
+        ("return_delete_token", "1"),
+        ("face_coordinates", "1,2,3,4"),
+        ("access_mode", "authenticated"),
+        ("no_such_parameter", "x"),
+    ],
+)
+def test_a_parameter_that_is_not_implemented_is_named(
+    server: Any, draw: Draw, name: str, value: str
+) -> None:
+    assert name in refused(server, server.post_upload(draw(), **{name: value}))
+
+
+def test_a_switch_that_is_off_asks_for_nothing(server: Any, draw: Draw) -> None:
+    server.upload(draw(), phash="0", colors="false", **{"async": "false"}, invalidate="1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"overwrite": "maybe"}, "Invalid value for parameter overwrite: maybe"),
+        ({"type": "fetch"}, "Invalid value for parameter type: fetch"),
+        ({"eager": "w_foo"}, "Invalid width in transformation: foo (w_foo)"),
+        ({"eager": "zz_1"}, "Invalid transformation component - zz_1"),
+        ({"eager": "w_90000"}, "Requested image is too large"),
+        ({"eager": "f_auto"}, "f_auto"),
+        ({"context": "novalue"}, "Invalid context: novalue"),
+        ({"folder": "v1"}, "folder (v1) is invalid"),
+        ({"format": "exe"}, "Unsupported value for parameter format: exe"),
+        ({"allowed_formats": "jpg,webp"}, "Image file format png not allowed"),
+        ({"upload_preset": "mine"}, "Upload preset not found: mine"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    server: Any, draw: Draw, fields: dict[str, str], message: str
+) -> None:
+    assert message in refused(server, server.post_upload(draw(), **fields))
+
+
+def test_a_chunk_of_a_larger_file_is_refused_by_its_header(server: Any, draw: Draw) -> None:
+    answer = server.session.post(
+        f"{server.api}/image/upload",
+        data=server.signed(),
+        files={"file": ("a.png", draw())},
+        headers={"Content-Range": "bytes 0-99/1000", "X-Unique-Upload-Id": "abc"},
+    )
+    assert "Content-Range" in refused(server, answer)
+
+
+def test_no_file_is_a_missing_parameter(server: Any) -> None:
+    answer = server.session.post(f"{server.api}/image/upload", data=server.signed())
+    assert refused(server, answer) == "Missing required parameter - file"
+
+
+@pytest.mark.parametrize(
+    "uri", ["data:image/png;base64,!!!!", "data:image/png;base64,AAAA", "data:image/png,plain"]
+)
+def test_a_broken_data_uri_is_refused(server: Any, uri: str) -> None:
+    answer = server.session.post(f"{server.api}/image/upload", data=server.signed() | {"file": uri})
+    refused(server, answer)
+
+
+def test_a_body_that_is_no_form_is_refused(server: Any) -> None:
+    url = f"{server.api}/image/upload"
+    for headers, body in (
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"garbage"),
+        ({"Content-Type": "multipart/form-data"}, b"garbage"),
+        ({"Content-Type": "application/json"}, b"{"),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\nContent-Disp"),
+    ):
+        refused(server, server.session.post(url, data=body, headers=headers))
+
+
+def test_unknown_routes_and_methods_answer_in_cloudinarys_error_shape(server: Any) -> None:
+    for method, path, status in (
+        ("GET", f"{server.api}/nothing/here/at/all", 404),
+        ("PUT", f"{server.api}/image/upload", 405),
+        ("POST", f"{server.api}/image/generate_sprite", 404),
+        ("GET", f"{server.url}/favicon.ico", 404),
+        ("POST", f"{server.api}/document/upload", 400),
+    ):
+        answer = server.session.request(method, path)
+        assert answer.status_code == status, path
+        assert answer.json()["error"]["message"]
+        assert answer.headers["x-request-id"]

@@ -1,0 +1,65 @@
+"""The official Python SDK against a real embedded server, without touching global state."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from media_toolkit.embedded.server import ServerConfig, create_app
+
+
+@dataclass(frozen=True)
+class SdkTarget:
+    """Where the SDK is pointed at; `options` goes into every call."""
+
+    options: dict[str, Any]
+    data_dir: Path
+
+
+@pytest.fixture
+def sdk(tmp_path: Path) -> Iterator[SdkTarget]:
+    """A running server, as options for the SDK's calls."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    config = ServerConfig(
+        data_dir=tmp_path / "cloud",
+        cloud_name="sdk-cloud",
+        api_key="111222333444555",
+        api_secret="sdk-secret",
+        public_url=f"http://{address}",
+        allow_private_urls=True,
+    )
+    server = uvicorn.Server(uvicorn.Config(create_app(config), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.005)
+    yield SdkTarget(
+        options={
+            "cloud_name": config.cloud_name,
+            "api_key": config.api_key,
+            "api_secret": config.api_secret,
+            "upload_prefix": config.public_url,
+            "cname": address,
+            "secure": False,
+        },
+        data_dir=config.data_dir,
+    )
+    server.should_exit = True
+    thread.join(timeout=20)
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The folder of sample pictures."""
+    return Path(__file__).parents[2] / "sample_media"
