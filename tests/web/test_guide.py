@@ -171,3 +171,14 @@ def test_ctrl_c_ends_the_dashboard(
         running.process.wait(30)
         with pytest.raises(requests.ConnectionError):
             requests.get(running.url, timeout=5)
+
+
+def test_streamlits_secrets_are_read_too(
+    home: Path, tmp_path: Path, dashboard_with: Callable[..., Any]
+) -> None:
+    (tmp_path / ".streamlit").mkdir()
+    (tmp_path / ".streamlit/secrets.toml").write_text('CLOUDINARY_API_KEY = "1234"\n')
+    configured = {"MEDIA_TOOLKIT_HOME": str(home), "HOME": str(tmp_path)}
+    with pytest.raises(AssertionError) as told, dashboard_with(configured):
+        pass
+    assert "CLOUDINARY_CLOUD_NAME and CLOUDINARY_API_SECRET missing" in str(told.value)
