@@ -48,11 +48,14 @@ class CloudClient:
     def __init__(self, account: CloudAccount, timeout_s: float = 60, attempts: int = 4) -> None:
         self.account = account
         self._attempts = attempts
+        # The system's certificates too: a company's proxy has its own.
+        trusted = ssl.create_default_context()
+        trusted.load_verify_locations(certifi.where())
         self._pool = urllib3.PoolManager(
             maxsize=CONNECTIONS,
             timeout=urllib3.Timeout(connect=10, read=timeout_s),
             retries=False,
-            ssl_context=ssl.create_default_context(cafile=certifi.where()),
+            ssl_context=trusted,
         )
 
     def upload(

@@ -17,11 +17,12 @@ from starlette.responses import JSONResponse, Response
 
 from .authentication import check_basic
 from .cloud import Cloud
+from .errors import ApiError
 from .form import Form, received
-from .formats import MAX_PIXELS
+from .formats import MAX_PIXELS, MAX_TOTAL_PIXELS
 from .parameters import UPLOAD_TYPES, boolean
 from .records import Asset, Listing
-from .responses import ApiError, timestamp
+from .responses import timestamp
 
 HOURLY_LIMIT = 500_000
 RESOURCE_TYPES = ("image", "raw", "video")
@@ -64,7 +65,7 @@ class AdminApi:
                 "objects": {"usage": assets + derived},
                 "media_limits": {
                     "image_max_px": MAX_PIXELS,
-                    "asset_max_total_px": 20 * MAX_PIXELS,
+                    "asset_max_total_px": MAX_TOTAL_PIXELS,
                 },
             }
         )

@@ -20,8 +20,9 @@ from .admin_api import AdminApi
 from .change_api import ChangeApi
 from .cloud import Cloud
 from .config import ServerConfig
-from .delivery import Delivery, DeliveryError
-from .responses import ApiError, error_response
+from .delivery import Delivery
+from .errors import ApiError, DeliveryError
+from .responses import error_response
 from .upload_api import UploadApi
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -44,6 +45,7 @@ def create_app(config: ServerConfig) -> Starlette:
         try:
             yield
         finally:
+            await cloud.finish()
             await run_in_threadpool(cloud.close)
 
     return Starlette(
@@ -183,7 +185,8 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 def _header_text(message: str) -> str:
     """A message as a header may carry it: Latin-1 only, one line."""
-    return " ".join(message.encode("latin-1", "backslashreplace").decode("latin-1").split())
+    latin = message.encode("latin-1", "backslashreplace").decode("latin-1")
+    return "".join(character if character.isprintable() else "?" for character in latin)
 
 
 class _Envelope:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from .config import ServerConfig
-from .responses import ApiError
+from .errors import ApiError
 
 Fields = Mapping[str, str | list[str]]
 

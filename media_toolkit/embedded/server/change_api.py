@@ -18,11 +18,11 @@ from starlette.responses import JSONResponse, Response
 from .authentication import check_upload
 from .cloud import Cloud
 from .eager import parse_eager, render_eager
+from .errors import ApiError
 from .form import Form, received
 from .naming import check_folder, check_public_id
 from .parameters import UPLOAD_TYPES, boolean, check_known, context, eager, tags
 from .records import Asset, NameTakenError
-from .responses import ApiError
 
 RESOURCE_TYPES = ("image", "video", "raw")
 MAX_IDS = 1000

@@ -40,7 +40,7 @@ class Cloud:
         self.blobs: Blobs
         self.records: Records
         self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
-        self._painters: anyio.CapacityLimiter
+        self._painters: anyio.CapacityLimiter | None = None
 
     def open(self) -> None:
         """Take the data folder and remove what a crash left in it."""
@@ -48,8 +48,6 @@ class Cloud:
         self.blobs = Blobs(self.config.data_dir)
         self.records = Records(self.config.data_dir / "records.sqlite3")
         self.blobs.clean(self.records.blobs())
-        # Decoded pictures are large: as many at a time as there are cores, whoever asks.
-        self._painters = anyio.CapacityLimiter(max(2, os.cpu_count() or 2))
 
     def close(self) -> None:
         """Give the data folder back."""
@@ -58,8 +56,15 @@ class Cloud:
 
     @property
     def painters(self) -> anyio.CapacityLimiter:
-        """Limits how many threads decode pictures at the same time."""
+        """Limits how many threads decode pictures at the same time; for the event loop only."""
+        if self._painters is None:
+            # Decoded pictures are large: as many at a time as there are cores, whoever asks.
+            self._painters = anyio.CapacityLimiter(max(2, os.cpu_count() or 2))
         return self._painters
+
+    async def finish(self) -> None:
+        """Wait for the images that are being made."""
+        await asyncio.gather(*self._painting.values(), return_exceptions=True)
 
     def destroy(self, asset: Asset) -> bool:
         """Forget an asset and free its disk space; blocks. False when it was gone already."""
@@ -84,7 +89,7 @@ class Cloud:
         if task is None:
             task = asyncio.create_task(self._make(asset, transformation, extension, accept, key))
             self._painting[key] = task
-            task.add_done_callback(lambda done: self._painting.pop(key, None))
+            task.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(task)
 
     def keep(
@@ -140,7 +145,13 @@ class Cloud:
             rendered = render(source, asset.format or "", transformation, extension, accept)
             return self.keep(asset, transformation, extension, rendered, accept)
 
-        return await to_thread.run_sync(work, limiter=self._painters)
+        return await to_thread.run_sync(work, limiter=self.painters)
+
+    def _forget(self, key: str, done: asyncio.Task[DerivedFile]) -> None:
+        self._painting.pop(key, None)
+        # Those who waited may all have gone: an error that nobody took must not be logged.
+        if not done.cancelled():
+            done.exception()
 
     def _cached(self, blob: str, key: str) -> DerivedFile | None:
         folder = self.blobs.derived(blob, "")
@@ -161,6 +172,8 @@ def derived_key(
     which of the formats that it chooses between the client reads."""
     reads = ""
     if transformation.last("f") == "auto":
-        reads = next((name for name in ("avif", "webp") if f"image/{name}" in accept), "other")
+        reads = next(
+            (name for name in ("avif", "webp") if f"image/{name}" in accept.lower()), "other"
+        )
     text = "\n".join((asset.blob, transformation.text, extension or "", reads))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -18,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .cloud import Cloud
+from .errors import ApiError, DeliveryError
 from .files import file_response
 from .formats import MEDIA_TYPES, normal_format
 from .parameters import UPLOAD_TYPES
 from .records import Asset
-from .responses import SIGNED_TYPES, ApiError, delivery_signature, escape
+from .responses import SIGNED_TYPES, delivery_signature, escape
 from .transform.parse import (
     Transformation,
     TransformationError,
@@ -32,15 +33,12 @@ from .transform.parse import (
 )
 from .transform.values import ENCODABLE
 
+_ATTEMPTS = 3
 RESOURCE_TYPES = ("image", "video", "raw")
 _SIGNATURE = re.compile(r"s--([A-Za-z0-9_-]{8}|[A-Za-z0-9_-]{32})--")
 _VERSION = re.compile(r"v\d+")
 _CACHE_PUBLIC = "public, no-transform, immutable, max-age=2592000"
 _CACHE_PRIVATE = "private, no-transform, max-age=2592000"
-
-
-class DeliveryError(ApiError):
-    """A refusal whose reason is told in the `X-Cld-Error` header too."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +101,26 @@ class Delivery:
             transformation = parse_transformation(address.transformation)
         except TransformationError as error:
             raise DeliveryError(400, str(error)) from error
-        asset, extension = await run_in_threadpool(self._find, resource_type, kind, address)
-        if transformation.paints or (
-            extension is not None and extension != asset.format and resource_type == "image"
-        ):
+        for _ in range(_ATTEMPTS):
+            asset, extension = await run_in_threadpool(self._find, resource_type, kind, address)
+            try:
+                return await self._served(request, asset, transformation, extension)
+            except FileNotFoundError:
+                # Replaced or destroyed after it was found: look again.
+                continue
+        raise DeliveryError(404, f"Resource not found - {asset.public_id}")
+
+    async def _served(
+        self,
+        request: Request,
+        asset: Asset,
+        transformation: Transformation,
+        extension: str | None,
+    ) -> Response:
+        converts = extension is not None and extension != asset.format
+        if transformation.paints or (converts and asset.resource_type == "image"):
             return await self._derived(request, asset, transformation, extension)
-        if extension is not None and extension != asset.format:
+        if converts:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
         return await file_response(
             request,
@@ -180,8 +192,6 @@ class Delivery:
             raise DeliveryError(400, str(error)) from error
         except ApiError as error:
             raise DeliveryError(error.status, error.message) from error
-        except FileNotFoundError as error:
-            raise DeliveryError(404, f"Resource not found - {asset.public_id}") from error
         return await file_response(
             request,
             made.path,
@@ -221,4 +231,7 @@ def _headers(
 def _raw_rest(request: Request) -> str:
     """The path after `/<cloud>/<resource_type>/<type>/`, not decoded."""
     raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
-    return raw.decode("ascii", "replace").partition("?")[0].split("/", 4)[4]
+    parts = raw.decode("ascii", "replace").split("/", 4)
+    if len(parts) < 5:
+        raise DeliveryError(404, f"Resource not found - {unquote(parts[-1])}")
+    return parts[4]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import ApiError
 from .formats import normal_format
 from .render import Rendered, render
-from .responses import ApiError
 from .transform.parse import Transformation, TransformationError, parse_transformation
 from .transform.values import ENCODABLE
 

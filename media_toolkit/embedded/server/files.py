@@ -12,8 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from .responses import ApiError
-
 _PIECE = 512 * 1024
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -29,7 +27,7 @@ async def file_response(
 ) -> Response:
     """The file, with ETag, conditional requests (304) and single ranges (206, 416).
 
-    `modified` is in unix seconds. Raises ApiError 404 when the file is gone.
+    `modified` is in unix seconds. Raises FileNotFoundError when the file is gone.
     """
     known = {
         "ETag": f'"{etag}"',
@@ -40,10 +38,7 @@ async def file_response(
     }
     if _is_unchanged(request, f'"{etag}"', modified):
         return Response(status_code=304, headers=known)
-    try:
-        file, size, first = await run_in_threadpool(_open, path)
-    except FileNotFoundError as error:
-        raise ApiError(404, "Resource not found") from error
+    file, size, first = await run_in_threadpool(_open, path)
     wanted = _wanted_range(request, size, f'"{etag}"')
     if wanted == ():
         await run_in_threadpool(file.close)

@@ -17,10 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from .blobs import IncomingFile
-from .responses import ApiError
+from .errors import ApiError
 
 MAX_FIELDS = 1000
-MAX_FIELD_BYTES = 10 * 1024 * 1024
+MAX_FORM_BYTES = 16 * 1024 * 1024
+_MAX_BODY_BYTES = 96 * 1024 * 1024
+_PART_COST = 1024
 _DATA_URI = re.compile(rb"data:([\w.+-]+/[\w.+-]+)?(;[\w.+-]+=[^;,]*)*(;base64)?,", re.IGNORECASE)
 
 
@@ -98,6 +100,7 @@ class _Multipart:
         self._name = ""
         self._value: bytearray | None = None
         self._ended = False
+        self._in_memory = 0
         self._parser = MultipartParser(
             boundary,
             {
@@ -125,15 +128,24 @@ class _Multipart:
             raise ApiError(400, "Malformed multipart body: it ends too early")
 
     def _part_begin(self) -> None:
+        self._bound(_PART_COST)
         self._headers = {}
         self._name = ""
         self._value = None
 
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._bound(end - start)
         self._header_name += data[start:end]
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._bound(end - start)
         self._header_value += data[start:end]
+
+    def _bound(self, growth: int) -> None:
+        """Count what stays in memory, that is everything but the file; ApiError past a limit."""
+        self._in_memory += growth
+        if self._in_memory > MAX_FORM_BYTES:
+            raise ApiError(400, "The request's parameters are too long")
 
     def _header_end(self) -> None:
         self._headers[self._header_name.lower()] = self._header_value
@@ -156,9 +168,8 @@ class _Multipart:
             assert self._form.file is not None
             self._form.file.write(data[start:end])
             return
+        self._bound(end - start)
         self._value += data[start:end]
-        if len(self._value) > MAX_FIELD_BYTES:
-            raise ApiError(400, f"Parameter {self._name} is too long")
 
     def _part_end(self) -> None:
         if self._value is not None:
@@ -179,7 +190,7 @@ async def _small_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > 8 * MAX_FIELD_BYTES:
+        if len(body) > _MAX_BODY_BYTES:
             raise ApiError(413, "Request body is too large; send the file as multipart/form-data")
     return bytes(body)
 
@@ -208,9 +219,16 @@ def _add_json(form: Form, body: bytes) -> None:
 
 
 def _json_text(value: Any) -> str:
+    """One value as a form would send it; a lone surrogate, which no UTF-8 form can hold, is
+    refused."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ApiError(400, "Malformed JSON body: not valid Unicode") from error
+    return text
 
 
 def is_data_uri(head: bytes) -> bool:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from .responses import ApiError
+from .errors import ApiError
 
 MAX_PIXELS = 50_000_000
+MAX_TOTAL_PIXELS = 200_000_000
+MAX_CHECKED_FRAMES = 1000
 MAX_SIDE = 65_500
 
 PILLOW_FORMATS = {
@@ -122,11 +124,15 @@ def examine_image(path: Path) -> FileFacts:
         kind = PILLOW_FORMATS[image.format or ""]
         try:
             pages = getattr(image, "n_frames", 1) if kind != "jpg" else 1
-            if pages * width * height > 20 * MAX_PIXELS:
-                raise ApiError(400, "Image is too large: 1000 megapixels in all frames at most")
+            if pages * width * height > MAX_TOTAL_PIXELS:
+                raise ApiError(
+                    400,
+                    f"Image is too large: {MAX_TOTAL_PIXELS // 1_000_000} Megapixels in all "
+                    "frames at most",
+                )
             if kind == "jpg":
                 image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
-            for page in range(min(pages, 200)):
+            for page in range(min(pages, MAX_CHECKED_FRAMES)):
                 if page:
                     image.seek(page)
                     check_size(*image.size)

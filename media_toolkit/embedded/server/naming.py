@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 import secrets
 import string
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from .responses import ApiError
+from .errors import ApiError
 
 MAX_LENGTH = 255
 FORBIDDEN = frozenset("?&#\\%<>+")
 _ALPHABET = string.ascii_lowercase + string.digits
+_CONTROLS = frozenset({"Cc", "Cs"})
 _VERSION = re.compile(r"v\d+")
 
 
@@ -47,7 +49,7 @@ def check_public_id(public_id: str) -> str:
         not trimmed
         or FORBIDDEN.intersection(trimmed)
         or any(not segment.strip() or segment in (".", "..") for segment in segments)
-        or any(not character.isprintable() for character in trimmed if character != "\u200d")
+        or any(unicodedata.category(character) in _CONTROLS for character in trimmed)
     ):
         raise ApiError(400, f"public_id ({public_id}) is invalid")
     return trimmed
@@ -98,7 +100,7 @@ def clean_filename(filename: str) -> str:
     """A file's name without its extension, with `_` for what a public_id cannot hold."""
     stem = split_filename(filename)[0]
     cleaned = re.sub(r"[\s/?&#\\%<>+]", "_", stem)
-    cleaned = "".join(c if c.isprintable() or c == "\u200d" else "_" for c in cleaned)
+    cleaned = "".join("_" if unicodedata.category(c) in _CONTROLS else c for c in cleaned)
     return cleaned.strip("_.") or "file"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from .errors import ApiError
 from .form import Form
 from .formats import normal_format
 from .naming import Naming
-from .responses import ApiError
 
 UPLOAD_TYPES = ("upload", "private", "authenticated")
 

@@ -281,10 +281,10 @@ class Records:
             self._writer.execute("begin immediate")
             try:
                 yield self._writer
+                self._writer.execute("commit")
             except BaseException:
                 self._writer.execute("rollback")
                 raise
-            self._writer.execute("commit")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

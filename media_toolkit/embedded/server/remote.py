@@ -6,14 +6,16 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from urllib.parse import quote, urljoin, urlsplit
 
 from .blobs import IncomingFile
-from .responses import ApiError
+from .errors import ApiError
 
 MAX_REDIRECTS = 5
 MAX_BYTES = 2 * 1024**3
 TIMEOUT_S = 30.0
+MAX_SECONDS = 600.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PIECE = 256 * 1024
 
@@ -55,11 +57,14 @@ def _fetch_once(url: str, target: IncomingFile, allow_private: bool) -> str | No
             raise ApiError(
                 400, f"Error in loading {url} - {response.status} {response.reason}".rstrip()
             )
-        while piece := response.read(_PIECE):
+        deadline = time.monotonic() + MAX_SECONDS
+        while piece := response.read1(_PIECE):
             target.write(piece)
             target.flush()
             if target.size > MAX_BYTES:
                 raise ApiError(400, f"File size too large. Got more than {MAX_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise ApiError(400, f"Error in loading {url} - it takes too long")
         length = response.getheader("content-length")
         if length is not None and length.isdigit() and int(length) != target.size:
             raise ApiError(400, f"Error in loading {url} - the answer was cut short")
@@ -77,25 +82,25 @@ def _connect(url: str, allow_private: bool) -> tuple[http.client.HTTPConnection,
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
         raise ApiError(400, f"Invalid URL for upload: {url}")
-    address = _checked_address(url, host, port, allow_private)
+    addresses = _checked_addresses(url, host, port, allow_private)
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = _PinnedHTTPSConnection(host, port, address)
+        connection = _PinnedHTTPSConnection(host, port, addresses)
     else:
-        connection = _PinnedHTTPConnection(host, port, address)
+        connection = _PinnedHTTPConnection(host, port, addresses)
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return connection, path
 
 
-def _checked_address(url: str, host: str, port: int, allow_private: bool) -> str:
+def _checked_addresses(url: str, host: str, port: int, allow_private: bool) -> list[str]:
     addresses = [
         str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     ]
     if not allow_private and any(not is_public(address) for address in addresses):
         raise ApiError(400, f"Refused to load {url} - its address is private or loopback")
-    return addresses[0]
+    return addresses
 
 
 def is_public(address: str) -> bool:
@@ -119,14 +124,21 @@ def _reason(error: Exception) -> str:
 
 
 class _PinnedHTTPConnection(http.client.HTTPConnection):
-    """Connects to the address that was checked; the name is still what the server is told."""
+    """Connects to the addresses that were checked; the name is still what the server is told."""
 
-    def __init__(self, host: str, port: int, address: str) -> None:
+    def __init__(self, host: str, port: int, addresses: list[str]) -> None:
         super().__init__(host, port, timeout=TIMEOUT_S)
-        self._address = address
+        self._addresses = addresses
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), TIMEOUT_S)
+        failure: OSError = ConnectionError("the host has no address")
+        for address in self._addresses:
+            try:
+                self.sock = socket.create_connection((address, self.port), TIMEOUT_S)
+                return
+            except OSError as error:
+                failure = error
+        raise failure
 
 
 class _PinnedHTTPSConnection(_PinnedHTTPConnection):

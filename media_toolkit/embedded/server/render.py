@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from .errors import ApiError
 from .formats import DECODE_ERRORS, open_image
-from .responses import ApiError
 from .transform.encode import choose_auto_format, encode, encode_animation
 from .transform.paint import has_alpha, paint
 from .transform.parse import (
@@ -49,7 +49,13 @@ def render(
     first = frames[0]
     wanted = transformation.last("f") or extension or stored
     if wanted == "auto":
-        wanted = choose_auto_format(accept, stored, has_alpha(first), animated=len(frames) > 1)
+        wanted = choose_auto_format(
+            accept,
+            stored,
+            has_alpha(first),
+            pixels=first.width * first.height,
+            animated=len(frames) > 1,
+        )
     if wanted not in ENCODABLE:
         raise ApiError(400, f"Invalid extension in transformation: {wanted}")
     quality, flags = transformation.last("q"), transformation.flags

@@ -7,37 +7,16 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.responses import JSONResponse
 
 from .config import ServerConfig
 from .records import Asset, Derived
+from .render import Rendered
 
 _UNSAFE = re.compile(rb"([^a-zA-Z0-9_.\-/:]+)")
 SIGNED_TYPES = frozenset({"private", "authenticated"})
-
-
-class Rendered(Protocol):
-    """An encoded image, as `render` returns it."""
-
-    @property
-    def data(self) -> bytes: ...
-    @property
-    def format(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-
-
-class ApiError(Exception):
-    """A refusal: HTTP status and the message that the client is told."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def error_response(

@@ -17,6 +17,7 @@ from .blobs import IncomingFile
 from .change_api import RESOURCE_TYPES, authenticate
 from .cloud import Cloud
 from .eager import Eager, parse_eager, render_eager
+from .errors import ApiError
 from .form import Form, decode_data_uri, is_data_uri, received
 from .formats import FileFacts, examine, examine_image, normal_format
 from .naming import check_folder, choose_public_id, split_filename
@@ -24,7 +25,6 @@ from .parameters import UploadParameters, upload_parameters
 from .records import Asset, Put
 from .remote import fetch
 from .render import Rendered, render
-from .responses import ApiError
 from .transform.parse import Transformation, TransformationError
 from .transform.values import ENCODABLE
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cloudinary.utils import cloudinary_url
+from PIL import Image
 
 Draw = Callable[..., bytes]
 
@@ -41,8 +42,6 @@ def test_an_original_is_served_byte_for_byte(server: Any, draw: Draw, path: str)
 
 
 def test_an_original_keeps_its_exif_bytes(server: Any, draw: Draw) -> None:
-    from PIL import Image
-
     exif = Image.Exif()
     exif[0x0112] = 6
     data = draw(40, 30, "JPEG", exif=exif)

@@ -56,7 +56,7 @@ def test_a_transformation_gives_this_size_and_format(
         ("e_sepia/p.jpg", "Invalid effect in transformation: sepia (e_sepia)"),
         ("l_logo/fl_layer_apply/p.jpg", "Invalid transformation component - l_logo"),
         ("t_named/p.jpg", "Invalid transformation component - t_named"),
-        ("w_30000/p.jpg", "Requested image is too large: 30000x19992"),
+        ("w_30000/p.jpg", "Requested image is too large: 30000x"),
         ("p.exe", "Invalid extension in transformation: exe"),
         ("w_10/p.pdf", "Invalid extension in transformation: pdf"),
         ("w_1000,f_ico/p.jpg", "Requested image is too large for ico"),

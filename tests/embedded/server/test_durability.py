@@ -30,6 +30,7 @@ from media_toolkit.embedded.server import ServerConfig, create_app
 
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen()
 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 config = ServerConfig(Path(sys.argv[1]), "test-cloud", "key", "secret", url)
 print(json.dumps(url), flush=True)
@@ -73,7 +74,7 @@ def test_every_answered_upload_survives_kill_9_byte_for_byte(
         threads = [threading.Thread(target=upload_for_ever, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()
-        while len(answered) < 20 and process.poll() is None:
+        while len(answered) < 20 and any(thread.is_alive() for thread in threads):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         for thread in threads:

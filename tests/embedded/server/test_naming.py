@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from media_toolkit.embedded.server.errors import ApiError
 from media_toolkit.embedded.server.naming import (
     Naming,
     check_folder,
@@ -13,7 +14,6 @@ from media_toolkit.embedded.server.naming import (
     choose_public_id,
     split_filename,
 )
-from media_toolkit.embedded.server.responses import ApiError
 
 
 @pytest.mark.parametrize(

@@ -24,25 +24,28 @@ _PILLOW_NAMES = {
     "ico": "ICO",
     "jp2": "JPEG2000",
 }
+_MAX_AUTO_AVIF_PIXELS = 4_000_000
 _MAX_ICON_SIDE = 256
 _WITHOUT_ALPHA = frozenset({"jpg", "bmp"})
 _KEEP_PROFILE = frozenset({"jpg", "png", "webp", "avif", "tiff"})
 
 
 def choose_auto_format(
-    accept: str, stored: str, transparent: bool, *, animated: bool = False
+    accept: str, stored: str, transparent: bool, *, pixels: int = 0, animated: bool = False
 ) -> str:
     """What `f_auto` means for a client: AVIF or WebP if it says it reads them.
 
+    AVIF takes seconds for large pictures, so those become WebP.
     Otherwise PNG for what is transparent, JPEG for photographs and what browsers cannot show,
     and the stored format for the rest.
     """
     if animated:
         return "webp" if "image/webp" in accept.lower() else "gif"
     accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    for name in ("avif", "webp"):
-        if f"image/{name}" in accepted:
-            return name
+    if "image/avif" in accepted and pixels <= _MAX_AUTO_AVIF_PIXELS:
+        return "avif"
+    if "image/webp" in accepted:
+        return "webp"
     if transparent:
         return "png"
     return stored if stored in ("jpg", "png", "gif") else "jpg"
@@ -118,7 +121,7 @@ def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str,
         return {
             "quality": number,
             "optimize": True,
-            "progressive": any(flag.startswith("progressive") for flag in flags),
+            "progressive": _is_progressive(quality, flags),
             "subsampling": "4:4:4" if quality.chroma == "444" else "4:2:0",
         }
     if name == "webp":
@@ -130,6 +133,14 @@ def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str,
     if name == "tiff":
         return {"compression": "tiff_lzw"}
     return {}
+
+
+def _is_progressive(quality: Quality, flags: frozenset[str]) -> bool:
+    """`fl_progressive` and its modes; automatic quality implies it unless it is `none`."""
+    modes = {flag for flag in flags if flag.startswith("progressive")}
+    if not modes:
+        return quality.auto is not None
+    return "progressive:none" not in modes
 
 
 def _profile_suits(profile: bytes, image: Image.Image) -> bool:

@@ -2,7 +2,7 @@
 
 `PAINTERS` lists what happens inside one component, in that order, each painter with the
 parameters that call for it; `EFFECTS` lists what `e_` can do. To add an effect, write a function
-from picture to picture, enter it in `EFFECTS` and put its name in `values.EFFECT_NAMES`.
+from picture to picture, enter it in `EFFECTS` and put its name in `values.EFFECTS`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,6 @@ class Canvas:
         """Go on with another picture."""
         self.image = image
         self.size = image.size
-
-    def settle(self) -> None:
-        """Make sure that the picture is there in its full size and in plain colours."""
-        self.image = plain(self.image)
 
 
 Painter = Callable[[Canvas, Component], None]
@@ -118,7 +114,8 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
-    top = 65535.0 if values.max(initial=0) > 255 else 255.0
+    is_deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
+    top = 65535.0 if is_deep else 255.0
     return Image.fromarray((values.clip(0, top) * (255.0 / top) + 0.5).astype(np.uint8))
 
 
@@ -224,7 +221,6 @@ def _padded(
 
 def _effect(canvas: Canvas, component: Component) -> None:
     effect: Effect = component.get("e")
-    canvas.settle()
     canvas.replace(EFFECTS[effect.name](canvas.image, effect.argument))
 
 

@@ -217,8 +217,9 @@ def _color(text: str) -> tuple[int, int, int, int]:
 
 
 def _effect(text: str) -> Effect:
-    name, _, argument = text.partition(":")
-    if name not in EFFECT_NAMES or (argument and not re.fullmatch(r"-?\d{1,5}", argument)):
+    name, colon, argument = text.partition(":")
+    pattern = EFFECTS.get(name)
+    if pattern is None or not re.fullmatch(pattern, argument) or (colon and not argument):
         raise ValueError
     return Effect(name, argument)
 
@@ -237,7 +238,8 @@ FLAGS = frozenset(
     {"animated", "attachment", "awebp", "immutable_cache", "lossy", "preserve_transparency"}
     | {"progressive", "strip_profile"}
 )
-EFFECT_NAMES = frozenset({"grayscale"})
+# What may follow an effect's colon, as a pattern: nothing for most.
+EFFECTS = {"grayscale": ""}
 
 
 _FLAG_ARGUMENTS = {

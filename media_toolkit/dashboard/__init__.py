@@ -1,0 +1,1 @@
+"""The Streamlit dashboard: a gate, pages under `views/`, and two browser components."""

@@ -1,0 +1,76 @@
+"""Health: what is configured and reachable, what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from media_toolkit.dashboard.fact_table import show_facts
+from media_toolkit.dashboard.session import acting_kit
+from media_toolkit.dashboard.wording import literal, show_error
+from media_toolkit.errors import MediaToolkitError
+
+if TYPE_CHECKING:
+    from media_toolkit.doctor import Finding
+    from media_toolkit.toolkit import MediaToolkit
+
+
+def show() -> None:
+    """Draw the page."""
+    try:
+        _show(acting_kit())
+    except MediaToolkitError as error:
+        show_error(error)
+
+
+def _show(kit: MediaToolkit) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Health", width="stretch")
+        st.button("Check again")
+    with st.spinner("Checking …"):
+        diagnosis = kit.doctor()
+    if diagnosis.is_well:
+        st.success("Everything that was checked works.")
+    else:
+        st.error("Something does not work; what to do stands beside it.")
+    with st.container(border=True):
+        for finding in diagnosis.findings:
+            _show_finding(finding)
+    st.subheader("Where the data is")
+    show_facts(_places(kit))
+
+
+def _show_finding(finding: Finding) -> None:
+    state, check, detail = st.columns([1, 2, 9])
+    with state:
+        if finding.state == "ok":
+            st.badge("OK", color="green")
+        elif finding.state == "warning":
+            st.badge("Warning", color="orange")
+        else:
+            st.badge("Error", color="red")
+    check.markdown(f"**{literal(finding.check)}**")
+    with detail:
+        st.markdown(literal(finding.detail))
+        if finding.hint:
+            st.caption(f"→ {literal(finding.hint)}")
+
+
+def _places(kit: MediaToolkit) -> dict[str, str]:
+    settings, account = kit.settings, kit.account
+    is_embedded = settings.cloud is None
+    places = {
+        "Acting as": f"{kit.identity.user_id} ({kit.identity.role})",
+        "Pictures": f"the embedded server at {account.upload_prefix}"
+        if is_embedded
+        else f"the Cloudinary account {account.cloud_name} at {account.upload_prefix}",
+        "Facts": "the embedded Postgres" if settings.pooled_url is None else "your Postgres",
+    }
+    if is_embedded or settings.pooled_url is None:
+        places["Embedded data"] = str(settings.home)
+    return places
+
+
+if __name__ == "__main__":
+    show()

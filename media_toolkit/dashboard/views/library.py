@@ -1,0 +1,188 @@
+"""Library: filters, counts, one page of thumbnails, and what is selected."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from media_toolkit.asset import RESOURCE_TYPES, Asset
+from media_toolkit.dashboard.asset_dialog import ask_to_open, asset_token, show_asked_asset
+from media_toolkit.dashboard.components.gallery import Tile, gallery
+from media_toolkit.dashboard.session import acting_kit
+from media_toolkit.dashboard.wording import facts, kind, literal, show_error
+from media_toolkit.errors import MediaToolkitError
+from media_toolkit.web.service import SAMPLE_MEDIA
+
+if TYPE_CHECKING:
+    from media_toolkit.store.assets import Page
+    from media_toolkit.toolkit import MediaToolkit
+
+PAGE_SIZE = 48
+# The widgets' keys are the words of `AssetFilter`, and so are those of the page's URL.
+_UNFILTERED: dict[str, Any] = {"text": "", "user_id": [], "resource_type": []}
+_TRAIL = "library_trail"
+_CLEARINGS = "library_clearings"
+
+
+def show() -> None:
+    """Draw the page, and above it the asset that the URL names."""
+    try:
+        kit = acting_kit()
+        _show(kit)
+        show_asked_asset(kit)
+    except MediaToolkitError as error:
+        show_error(error)
+
+
+def _show(kit: MediaToolkit) -> None:
+    st.title("Library")
+    users = [user for user, _ in kit.values("user_id")]
+    if not users:
+        _empty_library(kit)
+        return
+    filters = _filter_bar(users)
+    total = kit.count(**filters)
+    if total == 0:
+        _no_hits()
+        return
+    trail = _trail(filters)
+    page = kit.page(limit=PAGE_SIZE, after=trail[-1] if trail else None, **filters)
+    if not page.items:
+        # What stood on this page has gone since.
+        trail.clear()
+        page = kit.page(limit=PAGE_SIZE, **filters)
+    _shelf(kit, page, trail, total, json.dumps([filters, *trail]))
+
+
+def _filter_bar(users: list[str]) -> dict[str, Any]:
+    """The filter words that are set."""
+    # A shared URL may name somebody whose assets have gone: that is no hits, not everybody's.
+    asked = [user for user in st.query_params.get_all("user_id") if user and user not in users]
+    text_column, user_column, type_column = st.columns([5, 5, 4])
+    text = text_column.text_input(
+        "Search",
+        key="text",
+        bind="query-params",
+        type="search",
+        placeholder="Words in names, tags and context",
+    )
+    user_id = user_column.multiselect(
+        "User", [*users, *asked], key="user_id", bind="query-params", placeholder="Everybody"
+    )
+    resource_type = type_column.pills(
+        "Type", RESOURCE_TYPES, selection_mode="multi", key="resource_type", bind="query-params"
+    )
+    chosen = {"text": (text or "").strip(), "user_id": user_id, "resource_type": resource_type}
+    return {word: value for word, value in chosen.items() if value}
+
+
+def _trail(filters: dict[str, Any]) -> list[str]:
+    """The cursors from the first page to the shown one; other filters begin at the first."""
+    kept = st.session_state.get(_TRAIL)
+    if kept is None or kept["filters"] != filters:
+        kept = st.session_state[_TRAIL] = {"filters": filters, "cursors": []}
+    cursors: list[str] = kept["cursors"]
+    return cursors
+
+
+@st.fragment
+def _shelf(kit: MediaToolkit, page: Page, trail: list[str], total: int, view: str) -> None:
+    """Gallery, selection and pager; selecting reruns only this and asks no database."""
+    bar = st.container(horizontal=True, vertical_alignment="center", key="shelf_bar")
+    assets = {asset_token(asset): asset for asset in page.items}
+    clearings = st.session_state.get(_CLEARINGS, 0)
+    event = gallery(
+        [_tile(kit, token, asset) for token, asset in assets.items()],
+        view=f"{view} {clearings}",
+        key="gallery",
+    )
+    with bar:
+        _position(page, trail, total)
+        _selection([assets[token] for token in event.selected])
+        _pager(page, trail, "top")
+    if trail or page.next_cursor:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _position(page, trail, total)
+            _pager(page, trail, "bottom")
+    if event.opened in assets:
+        ask_to_open(assets[event.opened])
+        st.rerun()
+
+
+def _tile(kit: MediaToolkit, token: str, asset: Asset) -> Tile:
+    return Tile(
+        id=token,
+        name=asset.name,
+        facts=facts(asset),
+        label=kind(asset),
+        thumbnail=None if asset.resource_type == "raw" else kit.url(asset, "thumbnail"),
+        is_video=asset.resource_type == "video",
+    )
+
+
+def _position(page: Page, trail: list[str], total: int) -> None:
+    start = len(trail) * PAGE_SIZE
+    st.markdown(f"{start + 1:,}–{start + len(page.items):,} of {total:,}", width="stretch")
+
+
+def _selection(selected: list[Asset]) -> None:
+    if selected:
+        st.markdown(f"**{len(selected)} selected**", width="content")
+    else:
+        st.caption("Click to select, double-click to open", width="content")
+    # Always there, so that nothing jumps at the first click.
+    if st.button("Open", disabled=len(selected) != 1):
+        ask_to_open(selected[0])
+        st.rerun()
+    st.button("Clear", disabled=not selected, on_click=_clear_selection)
+
+
+def _clear_selection() -> None:
+    st.session_state[_CLEARINGS] = st.session_state.get(_CLEARINGS, 0) + 1
+
+
+def _pager(page: Page, trail: list[str], place: str) -> None:
+    if not trail and page.next_cursor is None:
+        return
+    if st.button("← Newer", key=f"newer_{place}", disabled=not trail):
+        trail.pop()
+        st.rerun()
+    if st.button("Older →", key=f"older_{place}", disabled=page.next_cursor is None):
+        trail.append(str(page.next_cursor))
+        st.rerun()
+
+
+def _no_hits() -> None:
+    with st.container(border=True, horizontal_alignment="center", key="no_hits"):
+        st.subheader("Nothing matches these filters", width="content")
+        st.button("Clear filters", on_click=st.session_state.update, args=(_UNFILTERED,))
+
+
+def _empty_library(kit: MediaToolkit) -> None:
+    with st.container(border=True, horizontal_alignment="center", key="empty_library"):
+        st.subheader("Nothing here yet", width="content")
+        st.markdown(
+            "Upload pictures and videos, or begin with ten public-domain pictures.",
+            width="content",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            load = st.button("Load sample media", type="primary")
+            if st.button("Upload files"):
+                st.switch_page("views/upload.py")
+        if load:
+            _load_sample_media(kit)
+
+
+def _load_sample_media(kit: MediaToolkit) -> None:
+    with st.spinner("Loading sample media …"):
+        report = kit.ingest(SAMPLE_MEDIA, progress=False)
+    if not report.failed:
+        st.rerun()
+    for result in report.failed:
+        st.error(f"**{literal(result.label)}**: {literal(result.error)}")
+
+
+if __name__ == "__main__":
+    show()
