@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -52,9 +52,9 @@ def ingest(
     threads: Annotated[int, typer.Option(help="parallel uploads", min=1, max=50)] = 8,
 ) -> None:
     """Import a folder; status 1 when a file was refused."""
-    options: dict[str, Any] = {"tags": [t.strip() for t in tags.split(",") if t.strip()]} if tags else {}
+    names = [name for tag in tags.split(",") if (name := tag.strip())]
     with connect() as kit:
-        report = kit.ingest(source, folder=folder, threads=threads, **options)
+        report = kit.ingest(source, folder=folder, threads=threads, tags=names or None)
     print(report)
     raise typer.Exit(130 if report.interrupted else 1 if report.failed else 0)
 

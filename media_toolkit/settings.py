@@ -123,9 +123,7 @@ class Settings(BaseSettings):
         SettingsError: naming the variable that is missing or malformed, never its value.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     cloudinary_url: SecretStr | None = None
     cloud_name: str | None = Field(None, validation_alias="CLOUDINARY_CLOUD_NAME")

@@ -73,11 +73,11 @@ def _routes(cloud: Cloud) -> list[Route]:
             }
         )
 
-    def in_cloud(handler: Handler, status: int, message: str) -> Handler:
+    def in_cloud(handler: Handler, refusal: Callable[[str], ApiError]) -> Handler:
         async def checked(request: Request) -> Response:
             name = request.path_params["cloud"]
             if name != cloud.config.cloud_name:
-                raise ApiError(status, f"{message} {name}")
+                raise refusal(name)
             return await handler(request)
 
         return checked
@@ -88,11 +88,11 @@ def _routes(cloud: Cloud) -> list[Route]:
             admin.check(request)
             return await handler(request)
 
-        return in_cloud(checked, 401, "Invalid cloud_name")
+        return in_cloud(checked, _unknown_cloud)
 
     def post(action: str, handler: Handler) -> Route:
         path = f"/v1_1/{{cloud}}/{{resource_type}}/{action}"
-        return Route(path, in_cloud(handler, 401, "Invalid cloud_name"), methods=["POST"])
+        return Route(path, in_cloud(handler, _unknown_cloud), methods=["POST"])
 
     def get(path: str, handler: Handler) -> Route:
         return Route(f"/v1_1/{{cloud}}/{path}", administered(handler), methods=["GET"])
@@ -123,10 +123,18 @@ def _routes(cloud: Cloud) -> list[Route]:
         delete("resources/{resource_type}/{type}"),
         _DeliveryRoute(
             "/{cloud}/{resource_type}/{type}/{path:path}",
-            in_cloud(delivery.deliver, 404, "Unknown cloud_name"),
+            in_cloud(delivery.deliver, _unknown_customer),
             methods=["GET"],
         ),
     ]
+
+
+def _unknown_cloud(name: str) -> ApiError:
+    return ApiError(401, f"Invalid cloud_name {name}")
+
+
+def _unknown_customer(name: str) -> ApiError:
+    return DeliveryError(404, f"Unknown customer {name}")
 
 
 class _DeliveryRoute(Route):

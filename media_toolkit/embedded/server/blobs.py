@@ -142,7 +142,11 @@ class Blobs:
         scratch = self.scratch()
         scratch.write_bytes(data)
         target.parent.mkdir(exist_ok=True)
-        scratch.replace(target)
+        try:
+            scratch.replace(target)
+        except FileNotFoundError:
+            # Dropped between the two lines above, folder and all.
+            scratch.unlink(missing_ok=True)
         if not self.path(blob).exists():
             shutil.rmtree(target.parent, ignore_errors=True)
         return target

@@ -172,8 +172,7 @@ def derived_key(
     which of the formats that it chooses between the client reads."""
     reads = ""
     if transformation.last("f") == "auto":
-        reads = next(
-            (name for name in ("avif", "webp") if f"image/{name}" in accept.lower()), "other"
-        )
+        known = ("image/avif", "image/webp")
+        reads = ",".join(name for name in known if name in accept.lower())
     text = "\n".join((asset.blob, transformation.text, extension or "", reads))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from email.utils import formatdate, parsedate_to_datetime
@@ -61,8 +62,11 @@ async def file_response(
 def _open(path: Path) -> tuple[IO[bytes], int, bytes]:
     """The open file, its size, and its first piece, which for most files is all of it."""
     file = path.open("rb")
-    first = file.read(_PIECE)
-    return file, path.stat().st_size, first
+    try:
+        return file, os.fstat(file.fileno()).st_size, file.read(_PIECE)
+    except BaseException:
+        file.close()
+        raise
 
 
 async def _pieces(file: IO[bytes], start: int, end: int) -> AsyncIterator[bytes]:

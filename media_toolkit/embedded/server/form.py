@@ -159,7 +159,7 @@ class _Multipart:
             if self._form.file is not None:
                 raise ApiError(400, "More than one file parameter")
             self._form.file = self._incoming()
-            self._form.filename = None if filename is None else _decoded(filename)
+            self._form.filename = None if filename is None else _part_filename(filename)
         else:
             self._value = bytearray()
 
@@ -177,6 +177,17 @@ class _Multipart:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _part_filename(raw: bytes) -> str:
+    """A file part's name: browsers write quotes and line ends as `%22`, `%0D` and `%0A`.
+
+    https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+    """
+    name = _decoded(raw)
+    for written, meant in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
+        name = name.replace(written, meant)
+    return name
 
 
 def _decoded(raw: bytes) -> str:

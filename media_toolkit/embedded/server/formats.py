@@ -92,11 +92,16 @@ def normal_format(name: str) -> str:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image, header read and not decoded; ApiError 400 when it is none or is too large."""
+    """The image, header read and not decoded; ApiError 400 when it is none or is too large.
+
+    Raises FileNotFoundError when the file is gone.
+    """
     try:
         image = Image.open(path, formats=[name for name in PILLOW_FORMATS if name != "MPO"])
+    except FileNotFoundError:
+        raise
     except Image.DecompressionBombError as error:
-        raise ApiError(400, "Image is too large: 50 megapixels at most") from error
+        raise ApiError(400, "Image is too large: 50 Megapixels at most") from error
     except (UnidentifiedImageError, *DECODE_ERRORS) as error:
         raise ApiError(400, "Invalid image file") from error
     try:

@@ -210,3 +210,14 @@ def test_overwriting_changes_what_is_derived(server: Any, draw: Draw) -> None:
     assert after.size == (100, 50)
     assert before.headers["etag"] != server.get("image/upload/w_0.5/p.png").headers["etag"]
     assert len(server.files()) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["image%2Fupload%2Fp.png", "image/upload/a%00b.jpg", "image/upload/%F0%9F%8C%B7.jpg",
+             "image/upload/%FF%FE.jpg", "image/upload/v1/", "image/upload/a%0D%0AX-Bad:1.jpg"]
+)  # fmt: skip
+def test_odd_paths_are_not_found(server: Any, path: str) -> None:
+    answer = server.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"]
+    assert "x-bad" not in answer.headers

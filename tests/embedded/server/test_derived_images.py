@@ -128,3 +128,27 @@ def test_an_animated_gif_keeps_moving(server: Any) -> None:
     moving = server.picture("image/upload/c_fill,w_20,h_20/a.gif")
     assert (moving.size, moving.n_frames) == ((20, 20), 4)
     assert server.picture("image/upload/w_20/a.jpg").format == "JPEG"
+
+
+def test_an_image_is_served_without_a_gap_while_it_is_replaced(server: Any, draw: Draw) -> None:
+    server.upload(draw(60, 40), public_id="p")
+    statuses: set[int] = set()
+    is_done = threading.Event()
+
+    def replace() -> None:
+        for number in range(30):
+            server.upload(draw(60 + number, 40), public_id="p", eager="w_7|w_8")
+        is_done.set()
+
+    def fetch() -> None:
+        while not is_done.is_set():
+            for path in ("w_9/p.png", "w_7/p.png", "p.png"):
+                statuses.add(server.get(f"image/upload/{path}").status_code)
+
+    threads = [threading.Thread(target=replace), *(threading.Thread(target=fetch) for _ in "123")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == {200}
+    assert [path for path in server.files() if "incoming" in path.parts] == []

@@ -250,3 +250,12 @@ def test_uploads_of_one_name_at_the_same_time_leave_one_file(server: Any, draw: 
     assert len(set(versions)) == 8
     assert server.admin("resources/image/upload/p").json()["version"] == max(versions)
     assert len(server.files()) == 1
+
+
+@pytest.mark.parametrize(
+    "stem", ["my tulip", 'with "quotes"', "o'neil", "tulip 🌷", "日本", "50% off & more", "a;b=c"]
+)
+def test_the_original_filename_comes_back_as_it_was(server: Any, draw: Draw, stem: str) -> None:
+    assert server.upload(draw(), f"{stem}.png")["original_filename"] == stem
+    named = server.upload(draw(), f"{stem}.png", use_filename="1", unique_filename="0")
+    assert server.session.get(named["url"]).content == draw()
