@@ -75,8 +75,10 @@ def diagnose(settings: Settings, client: CloudClient, database: Database) -> Dia
 
     def cloudinary() -> Finding:
         client.ping()
-        where = "embedded server" if settings.cloud is None else account.upload_prefix
-        return Finding("Cloudinary", "ok", f"{account.cloud_name} at {where} answers")
+        where = f"the account {account.cloud_name} at {account.upload_prefix}"
+        if settings.cloud is None:
+            where = f"the embedded server at {account.upload_prefix}"
+        return Finding("Cloudinary", "ok", f"{where} answers")
 
     def postgres() -> Finding:
         version = database.ping()

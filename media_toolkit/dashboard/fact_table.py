@@ -8,8 +8,9 @@ from html import escape
 import streamlit as st
 
 # Two columns where there is room for them; a name and its value never part.
+# `dl.facts`, not `.facts`: else Streamlit's own indentation of lists wins.
 _STYLE = """<style>
-.facts { columns: 26rem 2; column-gap: 2.5rem; margin: 0; padding: 0;
+dl.facts { columns: 26rem 2; column-gap: 2.5rem; margin: 0; padding: 0;
   font-size: 0.9rem; line-height: 1.45; }
 .facts div { display: grid; grid-template-columns: 7.5rem minmax(0, 1fr); gap: 0.75rem;
   break-inside: avoid; padding: 0.4rem 0;

@@ -75,7 +75,8 @@ class Upload {
       this.become("saved", "Saved");
     } catch (error) {
       if (error instanceof Cancelled) this.become("cancelled", "Cancelled");
-      else this.fail(error instanceof Refused ? error.message : `Unexpected: ${error}`, true);
+      else if (error instanceof Refused) this.fail(error.message, error.canRetry);
+      else this.fail(`Unexpected: ${error}`, true);
     }
   }
 
@@ -98,7 +99,8 @@ class Upload {
         const answer = parsed(request.responseText);
         if (request.status === 200 && answer.public_id) return resolve(answer);
         const reason = answer.error?.message ?? `it answered ${request.status}`;
-        reject(new Refused(`Cloudinary refused it: ${reason}`));
+        // 400 is about the file itself: sent again, it would be refused again.
+        reject(new Refused(`Cloudinary refused it: ${reason}`, request.status !== 400));
       };
       request.send(form);
     }).finally(() => (this.request = null));
@@ -183,7 +185,13 @@ class Upload {
   }
 }
 
-class Refused extends Error {}
+class Refused extends Error {
+  constructor(message, canRetry = true) {
+    super(message);
+    this.canRetry = canRetry;
+  }
+}
+
 class Cancelled extends Error {}
 
 function add(files) {

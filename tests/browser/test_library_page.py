@@ -1,0 +1,191 @@
+"""The library page: filter, browse, select, open."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+import media_toolkit as mt
+
+
+@pytest.fixture
+def pictures(kit: mt.MediaToolkit, sample_media: Path) -> mt.MediaToolkit:
+    """Two pictures of Ana's and two of Bo's, one of these with a raw file beside it."""
+    bo = kit.acting_as("bo")
+    kit.upload(sample_media / "rocket.jpg", public_id="rocket", tags=["launch"])
+    kit.upload(sample_media / "coffee.png", public_id="coffee")
+    bo.upload(sample_media / "chelsea.png", public_id="chelsea", context={"alt": "A cat"})
+    bo.upload(b"a,b\n1,2\n", filename="table.csv", resource_type="raw", public_id="table.csv")
+    return kit
+
+
+def names(page: Page) -> list[str]:
+    return page.get_by_role("option").locator(".name").all_inner_texts()
+
+
+def shows(page: Page, *expected: str) -> None:
+    expect(page.get_by_role("option").locator(".name")).to_have_text(list(expected))
+
+
+def test_an_empty_library_loads_the_sample_media(page: Page, kit: mt.MediaToolkit) -> None:
+    page.goto("/")
+    page.get_by_role("button", name="Load sample media").click()
+    expect(page.get_by_role("option").locator("img.loaded")).to_have_count(10)
+    expect(page.get_by_text("1–10 of 10")).to_be_visible()
+    assert kit.count(user_id="ana") == 10
+
+
+def test_filters_are_in_the_url_and_the_url_shows_the_same_to_another(
+    page: Page, pictures: mt.MediaToolkit, browser: Browser
+) -> None:
+    page.goto("/")
+    shows(page, "table", "chelsea", "coffee", "rocket")
+    page.get_by_test_id("stMultiSelect").get_by_role("combobox").click()
+    page.get_by_role("option", name="bo", exact=True).click()
+    expect(page.get_by_text("1–2 of 2")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="image").click()
+    shows(page, "chelsea")
+    expect(page).to_have_url(re.compile(r"\?(?=.*user_id=bo)(?=.*resource_type=image)"))
+
+    other = browser.new_page()
+    other.goto(page.url)
+    shows(other, "chelsea")
+    other.close()
+
+
+def test_words_search_names_tags_and_context_and_no_hits_can_be_left(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/")
+    search = page.get_by_label("Search")
+    for words, found in (("launch", "rocket"), ("cat", "chelsea"), ("cof", "coffee")):
+        search.fill(words)
+        search.press("Enter")
+        shows(page, found)
+    search.fill("nothing like it")
+    search.press("Enter")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_role("option")).to_have_count(4)
+    expect(page).not_to_have_url(re.compile("text="))
+
+
+def test_a_user_whose_assets_have_gone_is_no_hits_and_not_everybodys(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/?user_id=nobody")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+
+
+def test_forty_eight_to_a_page_newest_first(
+    page: Page, kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    for number in range(50):
+        Image.new("RGB", (40, 30), (number * 5, 90, 90)).save(tmp_path / f"{number:02}.png")
+    kit.ingest(tmp_path, progress=False, threads=1)
+    page.goto("/")
+    shows(page, *(f"{number:02}" for number in range(49, 1, -1)))
+    page.get_by_role("option").nth(5).click()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.get_by_role("button", name="Older →").last.click()
+    shows(page, "01", "00")
+    expect(page.get_by_text("49–50 of 50").first).to_be_visible()
+    expect(page.get_by_text("1 selected")).to_have_count(0)
+    page.get_by_role("button", name="← Newer").first.click()
+    expect(page.get_by_role("option")).to_have_count(48)
+
+
+def test_a_click_selects_and_the_keyboard_too(page: Page, pictures: mt.MediaToolkit) -> None:
+    page.goto("/")
+    tiles = page.get_by_role("option")
+    tiles.nth(1).click()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    expect(tiles.nth(1)).to_have_attribute("aria-selected", "true")
+    tiles.nth(3).click(modifiers=["Shift"])
+    expect(page.get_by_text("3 selected")).to_be_visible()
+    expect(page.get_by_test_id("stButton").get_by_role("button", name="Open")).to_be_disabled()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(page.locator("[aria-selected=true]")).to_have_count(0)
+    tiles.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(tiles.nth(1)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("chelsea")
+
+
+def test_a_double_click_opens_three_previews_metadata_and_urls_to_copy(
+    page: Page, pictures: mt.MediaToolkit, browser: Browser
+) -> None:
+    page.goto("/")
+    page.get_by_role("option").filter(has_text="rocket").dblclick()
+    dialog = page.get_by_role("dialog")
+    previews = dialog.locator("figure img")
+    expect(previews).to_have_count(3)
+    for preview in previews.all():
+        expect(preview).to_have_js_property("complete", True)
+        assert preview.evaluate("image => image.naturalWidth") > 0
+    sizes = [p.evaluate("p => [p.naturalWidth, p.naturalHeight]") for p in previews.all()]
+    assert sizes == [[640, 427], [600, 600], [640, 427]]
+    for fact in ("640 × 427 pixels", "112.5 KB (112,525 bytes)", "launch", "ana"):
+        expect(dialog).to_contain_text(fact)
+    dialog.get_by_role("button", name="Copy the URL of the original").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == pictures.url("rocket")
+    shared = page.url
+
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("asset="))
+    other = browser.new_page()
+    other.goto(shared)
+    expect(other.get_by_role("dialog")).to_contain_text("rocket")
+    other.close()
+
+
+def test_a_raw_file_has_no_previews_and_says_so(page: Page, pictures: mt.MediaToolkit) -> None:
+    page.goto("/")
+    tile = page.get_by_role("option").filter(has_text="table")
+    expect(tile).to_contain_text("CSV")
+    tile.click()
+    page.get_by_test_id("stButton").get_by_role("button", name="Open").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Cloudinary makes no pictures of it")
+    expect(page.get_by_role("dialog")).to_contain_text(pictures.url("table.csv"))
+
+
+def test_an_asset_that_is_not_there_is_said(page: Page, pictures: mt.MediaToolkit) -> None:
+    page.goto("/?asset=0123456789abcdef0123456789abcdef")
+    expect(page.get_by_role("dialog")).to_contain_text("0123456789abcdef0123456789abcdef")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(4)
+
+
+def test_names_are_shown_as_they_are(page: Page, kit: mt.MediaToolkit, sample_media: Path) -> None:
+    nasty = "<img src=x onerror=alert(1)> **b** $x$ :red[y] 'q' \" ..".replace("/", "")
+    kit.upload(
+        (sample_media / "rocket.jpg").read_bytes(), filename=f"{nasty}.jpg", tags=["<i>tag</i>"]
+    )
+    page.goto("/")
+    shows(page, nasty)
+    page.get_by_role("option").dblclick()
+    expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(nasty)
+    expect(page.get_by_role("dialog")).to_contain_text("<i>tag</i>")
+
+
+def test_the_theme_follows_the_system(browser: Browser, dashboard: Any) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(dashboard.url)
+        expect(page.get_by_text("Nothing here yet")).to_be_visible()
+        shades[scheme] = page.get_by_test_id("stApp").evaluate(
+            "app => getComputedStyle(app).backgroundColor"
+        )
+        page.close()
+    assert shades == {"light": "rgb(255, 255, 255)", "dark": "rgb(15, 21, 22)"}
