@@ -16,6 +16,8 @@ from media_toolkit.store import migrations
 from media_toolkit.store.database import Database
 
 State = Literal["ok", "warning", "error"]
+# Jupyter aligns the cells of tables to the right, as suits numbers.
+_CELL = "<td style='text-align:left'>"
 _MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
@@ -50,11 +52,11 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{_MARKS[f.state]}</td><td>{escape(f.check)}</td>"
-            f"<td>{escape(f.detail)}</td><td>{escape(f.hint)}</td></tr>"
+            f"<tr>{_CELL}{_MARKS[f.state]}</td>{_CELL}{escape(f.check)}</td>"
+            f"{_CELL}{escape(f.detail)}</td>{_CELL}{escape(f.hint)}</td></tr>"
             for f in self.findings
         )
-        return f"<table><tr><th></th><th>check</th><th>seen</th><th>next</th></tr>{rows}</table>"
+        return f"<table>{rows}</table>"
 
 
 def diagnose(settings: Settings, client: CloudClient, database: Database) -> Diagnosis:

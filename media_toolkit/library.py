@@ -18,6 +18,8 @@ from media_toolkit.store.assets import AssetStore
 if TYPE_CHECKING:
     from media_toolkit.media import Source
 
+_NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
+
 
 class Library:
     """Uploads and saves; holds the two sides together."""
@@ -27,23 +29,17 @@ class Library:
         self._store = store
 
     def send(
-        self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
-    ) -> Asset:
-        """Check and upload; the row is the caller's to save.
-
-        Raises:
-            UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
-        """
-        return self.send_media(media.read_source(source), identity, resource_type, **options)
-
-    def send_media(
         self,
         thing: media.Media,
         identity: Identity,
         resource_type: str | None = None,
         **options: Any,
     ) -> Asset:
-        """As `send`, for what has been read already."""
+        """Check and upload; the row is the caller's to save.
+
+        Raises:
+            UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
+        """
         filename = options.pop("filename", None) or thing.filename
         if isinstance(thing.data, bytes):
             label = filename or str(options.get("public_id") or "the file")
@@ -64,9 +60,13 @@ class Library:
             Conflict: the public_id is another user's; nothing was sent.
             StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
         """
+        thing = media.read_source(source)
         if "public_id" in options:
             self._refuse_foreign(options, identity)
-        asset = self.send(source, identity, resource_type, **options)
+        if options.get("use_filename") and not options.get("unique_filename", True):
+            asset = self._send_named_by_file(thing, identity, resource_type, options)
+        else:
+            asset = self.send(thing, identity, resource_type, **options)
         try:
             return self._store.save(asset, identity)
         except StoreError as error:
@@ -93,6 +93,22 @@ class Library:
         asset = Asset.from_response(known, identity.user_id)
         self._check_url(claimed, asset)
         return self._store.save(asset, identity)
+
+    def _send_named_by_file(
+        self,
+        thing: media.Media,
+        identity: Identity,
+        resource_type: str | None,
+        options: Mapping[str, Any],
+    ) -> Asset:
+        """Only Cloudinary knows the name it makes of a file's: so first without overwriting."""
+        asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
+        if not asset.raw.get("existing") or not options.get("overwrite", True):
+            return asset
+        named = {"public_id": asset.public_id, "type": asset.delivery_type}
+        self._refuse_foreign(named, identity)
+        rest = {name: value for name, value in options.items() if name not in _NAMING}
+        return self.send(thing, identity, resource_type, **{**rest, **named})
 
     def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
         """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""

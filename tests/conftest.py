@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,15 +16,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from itsdangerous import URLSafeTimedSerializer
 
 import media_toolkit as mt
 from media_toolkit.embedded.stack import EmbeddedStack
 
 ROOT = Path(__file__).resolve().parents[1]
 _OURS = ("CLOUDINARY_", "DATABASE_", "MEDIA_TOOLKIT_")
+_COOKIE_SECRET = "a-test-secret-of-at-least-32-characters"
+_GUARDED_APP = """
+from pathlib import Path
+import streamlit as st
+from media_toolkit.web.api import lifespan, routes
+app = st.App(Path({main!r}), routes=routes, lifespan=lifespan, secrets={{"auth": {{
+    "redirect_uri": "http://localhost:{{port}}/oauth2callback", "cookie_secret": {secret!r},
+    "client_id": "mt", "client_secret": "x",
+    "server_metadata_url": "http://127.0.0.1:9/.well-known/openid-configuration"}}}})
+"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,29 @@ def dashboard(_running_dashboard: Dashboard, settings: mt.Settings) -> Dashboard
 def dashboard_with() -> Callable[..., object]:
     """Start a dashboard with an environment of its own: `with dashboard_with({...}) as running`."""
     return start_dashboard
+
+
+@pytest.fixture
+def guarded(settings: mt.Settings, tmp_path: Path) -> Iterator[Dashboard]:
+    """A fresh dashboard with `[auth]`: no session has run `main.py` in it yet."""
+    main = ROOT / "media_toolkit/dashboard/main.py"
+    app = tmp_path / "app.py"
+    app.write_text(_GUARDED_APP.format(main=str(main), secret=_COOKIE_SECRET))
+    with start_dashboard({"MEDIA_TOOLKIT_HOME": str(settings.home)}, app=app) as running:
+        yield running
+
+
+@pytest.fixture
+def login_cookie(guarded: Dashboard) -> Callable[..., str]:
+    """The value of `_streamlit_user` as a sign-in at `guarded` would set it, or a forged one."""
+
+    def make(secret: str = _COOKIE_SECRET, **claims: Any) -> str:
+        signer = URLSafeTimedSerializer(secret, salt="_streamlit_user")
+        return str(
+            signer.dumps(json.dumps({"origin": guarded.url, "is_logged_in": True, **claims}))
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

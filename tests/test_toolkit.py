@@ -246,3 +246,19 @@ def test_two_kits_differ_and_an_admin_is_named_in_the_settings(
         assert b.identity.role == "admin"
         assert b.acting_as("carl").identity.role == "user"
     assert kit.identity.role == "user"
+
+
+def test_a_name_made_of_the_files_name_never_overwrites_a_colleagues_asset(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    named = {"folder": "shared", "use_filename": True, "unique_filename": False}
+    theirs = kit.acting_as("bo").upload(sample_media / "rocket.jpg", **named)
+    assert theirs.public_id == "shared/rocket"
+    coffee = (sample_media / "coffee.png").read_bytes()
+    with pytest.raises(mt.Conflict, match="belongs to bo"):
+        kit.upload(coffee, filename="rocket.jpg", **named)
+    assert kit.asset("shared/rocket").etag == theirs.etag
+    assert fetch(kit.url("shared/rocket")) == (sample_media / "rocket.jpg").read_bytes()
+    mine = kit.acting_as("bo").upload(coffee, filename="rocket.jpg", **named)
+    assert (mine.public_id, mine.bytes) == ("shared/rocket", len(coffee))
+    assert kit.count() == 1

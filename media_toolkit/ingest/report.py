@@ -12,6 +12,10 @@ from media_toolkit.asset import Asset
 if TYPE_CHECKING:
     import pandas as pd
 
+# Jupyter aligns the cells of tables to the right, as suits numbers.
+_CELL = "<td style='text-align:left'>"
+_HEAD = f"<tr>{_CELL}<b>file</b></td>{_CELL}<b>error</b></td>{_CELL}<b>next</b></td></tr>"
+
 Outcome = Literal["uploaded", "unchanged", "skipped", "failed", "cancelled"]
 
 
@@ -89,8 +93,9 @@ class IngestReport:
     def _repr_html_(self) -> str:
         head, *_ = str(self).splitlines()
         rows = "".join(
-            f"<tr><td>{escape(r.label)}</td><td>{escape(r.error)}</td><td>{escape(r.hint)}</td></tr>"
+            f"<tr>{_CELL}{escape(r.label)}</td>{_CELL}{escape(r.error)}</td>"
+            f"{_CELL}{escape(r.hint)}</td></tr>"
             for r in self.failed + self.skipped
         )
-        table = f"<table><tr><th>file</th><th>error</th><th>next</th></tr>{rows}</table>"
+        table = f"<table>{_HEAD}{rows}</table>"
         return f"<p><b>{escape(head)}</b></p>{table if rows else ''}"

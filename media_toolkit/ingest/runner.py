@@ -118,7 +118,7 @@ class Runner:
                     hint="import with another folder=, or ask the owner",
                     ids=(item.public_id,),
                 )
-        return self._library.send_media(
+        return self._library.send(
             thing, self._identity, **{**options, "public_id": item.public_id}
         ), True
 

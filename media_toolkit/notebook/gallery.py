@@ -73,8 +73,11 @@ def _tile(asset: Asset, thumbnail: str) -> str:
             '<div style="aspect-ratio:4/3;display:flex;align-items:center;'
             f'justify-content:center;font-size:14px;opacity:.6">{escape(asset.resource_type)}</div>'
         )
+    # A row adopted from elsewhere may hold any text: only what leads to the web is a link.
+    is_link = asset.media_url.lower().startswith(("https://", "http://"))
+    href = f'href="{escape(asset.media_url)}" ' if is_link else ""
     return (
-        f'<a href="{escape(asset.media_url)}" target="_blank" title="{name}" style="{_TILE}">'
+        f'<a {href}target="_blank" title="{name}" style="{_TILE}">'
         f'{picture}<div style="{_CAPTION}">{name}<br>'
         f'<span style="opacity:.6">{escape(size)}</span></div></a>'
     )

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from media_toolkit.errors import SettingsError
 from media_toolkit.settings import Settings
 from media_toolkit.toolkit import MediaToolkit, connect
-
-_HERE = Path(__file__).resolve()
-# A checkout keeps sample_media/ beside the package; a wheel carries it inside.
-_PARENT = _HERE.parents[2] if (_HERE.parents[2] / "sample_media").is_dir() else _HERE.parents[1]
-SAMPLE_MEDIA = _PARENT / "sample_media"
 
 _guard = threading.Lock()
 _kit: MediaToolkit | None = None

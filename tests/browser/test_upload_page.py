@@ -24,6 +24,15 @@ def choose(page: Page, *files: Path) -> None:
     page.locator("input[type=file]").set_input_files(list(files))
 
 
+def hold_upload(page: Page, file: Path) -> list[Route]:
+    """Choose a file whose upload gets no further than the browser."""
+    held: list[Route] = []
+    page.route("**/v1_1/**", lambda route: held.append(route))
+    with page.expect_request("**/v1_1/**"):
+        choose(page, file)
+    return held
+
+
 def row(page: Page, name: str) -> Locator:
     return page.locator(".row").filter(has_text=name)
 
@@ -119,10 +128,7 @@ def test_a_save_that_did_not_arrive_is_tried_again_without_a_second_upload(
 def test_an_upload_under_way_can_be_cancelled_and_begun_again(
     upload_page: Page, kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
-    held: list[Route] = []
-    upload_page.route("**/v1_1/**", lambda route: held.append(route))
-    with upload_page.expect_request("**/v1_1/**"):
-        choose(upload_page, sample_media / "coffee.png")
+    hold_upload(upload_page, sample_media / "coffee.png")
     upload_page.get_by_role("button", name="Cancel: coffee.png").click()
     expect(row(upload_page, "coffee.png")).to_contain_text("Cancelled")
     finished(upload_page, "0 uploaded, 1 cancelled")
@@ -135,10 +141,7 @@ def test_an_upload_under_way_can_be_cancelled_and_begun_again(
 def test_who_leaves_the_page_meanwhile_loses_nothing(
     upload_page: Page, kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
-    held: list[Route] = []
-    upload_page.route("**/v1_1/**", lambda route: held.append(route))
-    with upload_page.expect_request("**/v1_1/**"):
-        choose(upload_page, sample_media / "coffee.png")
+    held = hold_upload(upload_page, sample_media / "coffee.png")
     upload_page.get_by_role("link", name="Library").click()
     expect(upload_page.get_by_text("Nothing here yet")).to_be_visible()
     with upload_page.expect_response(f"**{SAVED}") as answered:

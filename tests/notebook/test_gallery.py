@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import media_toolkit as mt
-from media_toolkit.notebook import SAMPLE_MEDIA
 from media_toolkit.notebook.gallery import Gallery
+from media_toolkit.samples import SAMPLE_MEDIA
 
 NASTY = "\"><img src=x onerror=alert(1)> 'x' & <b> &amp;"
 
@@ -52,6 +52,13 @@ def test_a_nasty_name_is_shown_and_never_run(kit: mt.MediaToolkit, way: str) -> 
     assert page.tags == ["div", "a", "img", "div", "br", "span"]
     assert page.all("title") == page.all("alt") == [NASTY]
     assert not any(name.startswith("on") for found in page.attributes for name in found)
+
+
+def test_a_url_that_does_not_lead_to_the_web_is_no_link(kit: mt.MediaToolkit) -> None:
+    adopted = kit.upload(picture())
+    frame = kit.assets().assign(media_url="javascript:alert(1)")
+    assert Page(kit.gallery(frame)).all("href") == []
+    assert Page(kit.gallery([adopted])).all("href") == [adopted.media_url]
 
 
 def test_frame_and_assets_give_the_same_tiles_in_their_order(kit: mt.MediaToolkit) -> None:

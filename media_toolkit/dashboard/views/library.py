@@ -13,7 +13,7 @@ from media_toolkit.dashboard.components.gallery import Tile, gallery
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import facts, kind, literal, show_error
 from media_toolkit.errors import MediaToolkitError
-from media_toolkit.web.service import SAMPLE_MEDIA
+from media_toolkit.samples import SAMPLE_MEDIA
 
 if TYPE_CHECKING:
     from media_toolkit.store.assets import Page
