@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -66,15 +69,12 @@ def embedded_stack(context: typer.Context) -> None:
         return
     from media_toolkit.embedded.stack import EmbeddedStack
 
-    _end_on_sigterm()
     stack = EmbeddedStack.join(_stack_settings())
     try:
-        print(f"export CLOUDINARY_URL={shlex.quote(stack.cloudinary_url)}")
-        print(f"export DATABASE_URL={shlex.quote(stack.database_url)}", flush=True)
-        print("The embedded stack is running. Ctrl-C ends it.", file=sys.stderr, flush=True)
-        signal.pause()
-    except KeyboardInterrupt:
-        pass
+        with _until_asked_to_end():
+            print(f"export CLOUDINARY_URL={shlex.quote(stack.cloudinary_url)}")
+            print(f"export DATABASE_URL={shlex.quote(stack.database_url)}", flush=True)
+            print("The embedded stack is running. Ctrl-C ends it.", file=sys.stderr, flush=True)
     finally:
         ended = stack.end_if_unused()
         print("Ended." if ended else "Others still use it: left running.", file=sys.stderr)
@@ -149,11 +149,20 @@ def _stack_settings() -> Settings:
     )
 
 
-def _end_on_sigterm() -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+@contextmanager
+def _until_asked_to_end() -> Iterator[None]:
+    """Wait after the block for Ctrl-C or a plain kill, also one that came meanwhile.
 
-    signal.signal(signal.SIGTERM, interrupt)
+    Its own handlers: shells start background programs with Ctrl-C ignored.
+    """
+    asked, asking = socket.socketpair()
+    asking.setblocking(False)
+    with asked, asking:
+        signal.set_wakeup_fd(asking.fileno())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        yield
+        asked.recv(1)
 
 
 if __name__ == "__main__":

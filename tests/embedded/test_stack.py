@@ -56,6 +56,20 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
+def kill(processes: list[psutil.Process]) -> None:
+    """Kill them and see them dead: until then Postgres' backends still answer."""
+    for process in processes:
+        process.kill()
+    assert wait_for(lambda: not any(map(is_alive, processes)))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != "zombie"
+    except psutil.NoSuchProcess:
+        return False
+
+
 def run_python(code: str, home: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -87,17 +101,14 @@ def test_data_and_urls_survive_a_kill_of_every_process(fresh: Path, sample_media
 def test_a_running_kit_outlives_a_kill_of_the_stack(fresh: Path, sample_media: Path) -> None:
     with mt.connect(mt.Settings(home=fresh)) as kit:
         kit.upload(sample_media / "horse.png", public_id="before")
-        for process in processes_of(fresh):
-            process.kill()
+        kill(processes_of(fresh))
         assert kit.upload(sample_media / "horse.png", public_id="after").public_id == "after"
         assert kit.count() == 2
 
 
 def test_a_killed_postgres_is_started_again(fresh: Path) -> None:
     with mt.connect(mt.Settings(home=fresh)) as kit:
-        for process in processes_of(fresh):
-            if process.name().startswith("postgres"):
-                process.kill()
+        kill([p for p in processes_of(fresh) if p.name().startswith("postgres")])
         assert kit.count() == 0
 
 
