@@ -11,7 +11,9 @@ run: .venv/.installed
 	@exec $(PY) -m streamlit run app.py --server.port $(PORT)
 
 lab: .venv/.installed
-	@exec .venv/bin/jupyter lab --ServerApp.root_dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	@exec .venv/bin/jupyter lab --ServerApp.root_dir=notebooks \
+		--LabApp.app_settings_dir=$(CURDIR)/tools/jupyterlab \
+		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: .venv/.installed
 	@bash tools/install_chromium.sh
