@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from .blobs import Blobs
+from .chunks import ChunkedUploads
 from .config import ServerConfig
 from .eager import Eager
 from .records import Asset, Derived, Records
@@ -39,6 +40,7 @@ class Cloud:
         self.responses = Responses(config)
         self.blobs: Blobs
         self.records: Records
+        self.chunks: ChunkedUploads
         self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
         self._painters: anyio.CapacityLimiter | None = None
 
@@ -48,6 +50,7 @@ class Cloud:
         self.blobs = Blobs(self.config.data_dir)
         self.records = Records(self.config.data_dir / "records.sqlite3")
         self.blobs.clean(self.records.blobs())
+        self.chunks = ChunkedUploads(self.blobs, self.config.chunk_expiry_s)
 
     def close(self) -> None:
         """Give the data folder back."""
@@ -63,7 +66,8 @@ class Cloud:
         return self._painters
 
     async def finish(self) -> None:
-        """Wait for the images that are being made."""
+        """Wait for the images that are being made; uploads in parts are given up."""
+        self.chunks.close()
         await asyncio.gather(*self._painting.values(), return_exceptions=True)
 
     def destroy(self, asset: Asset) -> bool:
