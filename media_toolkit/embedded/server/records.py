@@ -1,21 +1,19 @@
-"""What the server knows about its assets: one SQLite file, durable at every answer.
-
-WAL with `synchronous=FULL`: a commit is on disk when the call returns. One connection writes
-under a lock; readers take an idle one or open another.
-"""
+"""What the server knows about its assets: one SQLite file, durable at every answer."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from .folder_records import FOLDER_SCHEMA, FolderRecords
+from .preset_records import PRESET_SCHEMA, PresetRecords
+from .transformation_records import TRANSFORMATION_SCHEMA, TransformationRecords
 
 _SCHEMA = """
 create table if not exists assets (
@@ -132,22 +130,13 @@ class NameTakenError(Exception):
     """Another asset has the name already."""
 
 
-class Records:
-    """The records in `path`; `close` ends every connection that was opened."""
+class Records(FolderRecords, PresetRecords, TransformationRecords):
+    """Everything that is kept in `path`; `close` ends every connection that was opened."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._write_lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._writer = self._open()
-        self._writer.execute("pragma journal_mode=wal")
-        self._writer.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        """Close all connections; the records stay."""
-        while self._idle:
-            self._idle.pop().close()
-        self._writer.close()
+        super().__init__(path)
+        for schema in (_SCHEMA, FOLDER_SCHEMA, PRESET_SCHEMA, TRANSFORMATION_SCHEMA):
+            self._writer.executescript(schema)
 
     def put(self, new: Asset, *, overwrite: bool) -> Put:
         """Store an asset, or replace the one of the same name when `overwrite`.
@@ -274,37 +263,6 @@ class Records:
         query = "select * from derived where blob = ? order by rowid"
         with self._reading() as connection:
             return [Derived(**dict(row)) for row in connection.execute(query, (blob,))]
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._write_lock:
-            self._writer.execute("begin immediate")
-            try:
-                yield self._writer
-                self._writer.execute("commit")
-            except BaseException:
-                self._writer.execute("rollback")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._open()
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=30, isolation_level=None, check_same_thread=False
-        )
-        connection.row_factory = sqlite3.Row
-        connection.execute("pragma synchronous=full")
-        connection.execute("pragma foreign_keys=on")
-        return connection
 
 
 _COLUMNS = list(Asset.__dataclass_fields__)
