@@ -139,6 +139,10 @@ class Blobs:
     def drop(self, blob: str) -> None:
         """Free the blob's disk space and that of everything derived from it."""
         self.path(blob).unlink(missing_ok=True)
+        self.drop_derived(blob)
+
+    def drop_derived(self, blob: str) -> None:
+        """Free the disk space of everything derived from the blob."""
         shutil.rmtree(self._derived / blob, ignore_errors=True)
 
     def derived(self, blob: str, key: str) -> Path:

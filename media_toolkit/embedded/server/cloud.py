@@ -74,8 +74,15 @@ class Cloud:
         """Forget an asset and free its disk space; blocks. False when it was gone already."""
         if not self.records.delete(asset):
             return False
-        self.blobs.drop(asset.blob)
+        self.release(asset)
         return True
+
+    def release(self, gone: Asset) -> None:
+        """Free the disk space of an asset whose record is gone, but not of a kept version."""
+        if gone.extras.backup:
+            self.blobs.drop_derived(gone.blob)
+        else:
+            self.blobs.drop(gone.blob)
 
     async def derive(
         self, asset: Asset, transformation: Transformation, extension: str | None, accept: str = ""

@@ -191,7 +191,7 @@ class UploadApi:
         if put.existing:
             self._cloud.blobs.drop(blob)
         elif put.replaced is not None:
-            self._cloud.blobs.drop(put.replaced.blob)
+            self._cloud.release(put.replaced)
         return put
 
 
