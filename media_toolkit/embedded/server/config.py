@@ -15,6 +15,8 @@ class ServerConfig:
     without a path; `url` and `secure_url` in answers both start with it, as there is no TLS.
     `allow_private_urls` lets uploads by URL read from loopback and private addresses.
     `chunk_expiry_s` is how long an upload in parts is kept without hearing of it.
+    `notification_urls` are told of every event; a delivery that fails is tried again after each
+    of `notification_pauses_s`, which are Cloudinary's by default.
     """
 
     data_dir: Path
@@ -24,3 +26,5 @@ class ServerConfig:
     public_url: str
     allow_private_urls: bool = False
     chunk_expiry_s: float = 3600.0
+    notification_urls: tuple[str, ...] = ()
+    notification_pauses_s: tuple[float, ...] = (180.0, 360.0, 540.0)
