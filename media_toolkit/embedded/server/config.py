@@ -14,6 +14,7 @@ class ServerConfig:
     derived images. `public_url` is the scheme, host and port that clients reach the server by,
     without a path; `url` and `secure_url` in answers both start with it, as there is no TLS.
     `allow_private_urls` lets uploads by URL read from loopback and private addresses.
+    `search_lag` hides changes from searches until they are so many seconds old.
     """
 
     data_dir: Path
@@ -22,3 +23,4 @@ class ServerConfig:
     api_secret: str = field(repr=False)
     public_url: str
     allow_private_urls: bool = False
+    search_lag: float = 0.0

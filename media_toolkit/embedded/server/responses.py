@@ -123,7 +123,7 @@ class Responses:
             "folder": asset.folder,
             "asset_folder": asset.asset_folder,
             "display_name": asset.display_name,
-            "access_mode": _access_mode(asset),
+            "access_mode": access_mode(asset),
         }
         if asset.context:
             answer["context"] = {"custom": asset.context}
@@ -145,7 +145,7 @@ class Responses:
             "folder": asset.folder,
             "asset_folder": asset.asset_folder,
             "display_name": asset.display_name,
-            "access_mode": _access_mode(asset),
+            "access_mode": access_mode(asset),
         }
         answer |= self._urls(asset)
         if tags:
@@ -185,6 +185,15 @@ class Responses:
             "secure_url": url,
         }
 
+    def derived_of(self, asset: Asset, one: Derived) -> dict[str, Any]:
+        """One derived image where the answer is not about its asset."""
+        return {
+            "public_id": asset.public_id,
+            "resource_type": asset.resource_type,
+            "type": asset.type,
+            **self._derived(asset, one),
+        }
+
     def _derived(self, asset: Asset, one: Derived) -> dict[str, Any]:
         url = self.url(asset, one.transformation, one.format)
         return {
@@ -213,5 +222,6 @@ class Responses:
         return {"url": url, "secure_url": url}
 
 
-def _access_mode(asset: Asset) -> str:
+def access_mode(asset: Asset) -> str:
+    """Whether the asset is for everybody or for those who have a signed URL."""
     return "authenticated" if asset.type == "authenticated" else "public"
