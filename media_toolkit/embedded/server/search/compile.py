@@ -152,13 +152,21 @@ class _Compiler:
         if not wanted:
             return _NOTHING
         longest = max(wanted, key=len)
-        quick = ""
-        if longest.isascii():
+        confirm = f"{function}({sql}, ?, ?)"
+        if len(wanted) == 1 and longest.isascii() and sql != "context":
+            # SQL alone can tell where all is ASCII, and where the JSON of a list has no escapes.
+            self._values.append(f"*[^a-z0-9]{longest}{'*' if value.prefix else '[^a-z0-9]*'}")
+            quick = f"' ' || lower({sql}) || ' ' glob ? and ({sql} not glob '*[^ -~]*' or "
+            confirm = f"({quick}{confirm}))"
+            if function == "any_has_words":
+                self._values.extend((longest, int(value.prefix)))
+                confirm = f"({confirm} or (instr({sql}, '\\') > 0 and {function}({sql}, ?, ?)))"
+        elif longest.isascii():
             # `like` folds the case of ASCII letters only, which is all that it is given here.
             self._values.append(f"%{longest}%")
-            quick = f"{sql} like ? and "
+            confirm = f"({sql} like ? and {confirm})"
         self._values.extend((" ".join(wanted), int(value.prefix)))
-        return f"({quick}{function}({sql}, ?, ?))"
+        return confirm
 
     def _ordered(self, known: Field, term: Term) -> str:
         if isinstance(term.value, Range):

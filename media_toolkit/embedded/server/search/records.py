@@ -109,19 +109,30 @@ class SearchRecords(Connections):
 
 
 def _found(connection: sqlite3.Connection, wanted: Wanted) -> Found:
-    base = f"from {wanted.table} where {wanted.condition.sql}"
-    values = wanted.condition.values
-    found = Found(total=connection.execute(f"select count(*) {base}", values).fetchone()[0])
+    base = f"from {wanted.table}"
+    if wanted.condition.sql == "1":
+        base += " where 1"
+        hits = base
+    else:
+        # What matches is looked for once, however often it is counted then.
+        connection.execute("create temp table if not exists hits (id integer primary key)")
+        connection.execute("delete from temp.hits")
+        connection.execute(
+            f"insert into temp.hits select rowid {base} where {wanted.condition.sql}",
+            wanted.condition.values,
+        )
+        base += " where rowid in (select id from temp.hits)"
+        hits = "from temp.hits"
+    found = Found(total=connection.execute(f"select count(*) {hits}").fetchone()[0])
     for column in wanted.groups:
         rows = connection.execute(
             f"select {column}, count(*) {base} and {column} is not null"
-            f" group by 1 order by 2 desc, 1",
-            values,
+            " group by 1 order by 2 desc, 1"
         )
         found.groups.append({row[0]: row[1] for row in rows})
     for bucket in wanted.buckets:
         row = connection.execute(
-            f"select count(*) {base} and {bucket.sql}", [*values, *bucket.values]
+            f"select count(*) {base} and {bucket.sql}", bucket.values
         ).fetchone()
         found.buckets.append(row[0])
     keys = [f"{order.sql} as key_{at}" for at, order in enumerate(wanted.order)]
@@ -131,7 +142,7 @@ def _found(connection: sqlite3.Connection, wanted: Wanted) -> Found:
     )
     found.rows = connection.execute(
         f"select *, {', '.join(keys)} {base} and {past} order by {ordered} limit ?",
-        [*values, *past_values, wanted.limit],
+        [*past_values, wanted.limit],
     ).fetchall()
     found.keys = [[row[f"key_{at}"] for at in range(len(keys))] for row in found.rows]
     return found
