@@ -113,7 +113,7 @@ class ChangeApi:
             except NameTakenError as error:
                 raise ApiError(400, f"to_public_id ({target}) already exists") from error
             if put.replaced is not None:
-                self._cloud.blobs.drop(put.replaced.blob)
+                self._cloud.release(put.replaced)
             return self._cloud.responses.uploaded(put.asset)
 
         return JSONResponse(await run_in_threadpool(work))

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from .blobs import Blobs
+from .chunks import ChunkedUploads
 from .config import ServerConfig
 from .eager import Eager
 from .records import Asset, Derived, Records
@@ -39,6 +40,7 @@ class Cloud:
         self.responses = Responses(config)
         self.blobs: Blobs
         self.records: Records
+        self.chunks: ChunkedUploads
         self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
         self._painters: anyio.CapacityLimiter | None = None
 
@@ -49,6 +51,7 @@ class Cloud:
         self.records = Records(self.config.data_dir / "records.sqlite3")
         self.records.delay_search(self.config.search_lag)
         self.blobs.clean(self.records.blobs())
+        self.chunks = ChunkedUploads(self.blobs, self.config.chunk_expiry_s)
 
     def close(self) -> None:
         """Give the data folder back."""
@@ -64,14 +67,15 @@ class Cloud:
         return self._painters
 
     async def finish(self) -> None:
-        """Wait for the images that are being made."""
+        """Wait for the images that are being made; uploads in parts are given up."""
+        self.chunks.close()
         await asyncio.gather(*self._painting.values(), return_exceptions=True)
 
     def destroy(self, asset: Asset) -> bool:
         """Forget an asset and free its disk space; blocks. False when it was gone already."""
         if not self.records.delete(asset):
             return False
-        self.blobs.drop(asset.blob)
+        self.release(asset)
         return True
 
     def drop_derived(self, one: Derived) -> bool:
@@ -80,6 +84,13 @@ class Cloud:
             return False
         self.blobs.derived(one.blob, one.key).unlink(missing_ok=True)
         return True
+
+    def release(self, gone: Asset) -> None:
+        """Free the disk space of an asset whose record is gone, but not of a kept version."""
+        if gone.extras.backup:
+            self.blobs.drop_derived(gone.blob)
+        else:
+            self.blobs.drop(gone.blob)
 
     async def derive(
         self, asset: Asset, transformation: Transformation, extension: str | None, accept: str = ""

@@ -15,6 +15,7 @@ class ServerConfig:
     without a path; `url` and `secure_url` in answers both start with it, as there is no TLS.
     `allow_private_urls` lets uploads by URL read from loopback and private addresses.
     `search_lag` hides changes from searches until they are so many seconds old.
+    `chunk_expiry_s` is how long an upload in parts is kept without hearing of it.
     """
 
     data_dir: Path
@@ -24,3 +25,4 @@ class ServerConfig:
     public_url: str
     allow_private_urls: bool = False
     search_lag: float = 0.0
+    chunk_expiry_s: float = 3600.0

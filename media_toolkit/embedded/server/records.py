@@ -6,11 +6,13 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .backup_records import BACKUP_SCHEMA, BackupRecords, keep_backup
+from .extras import Extras
 from .folder_records import FOLDER_SCHEMA, FolderRecords
 from .preset_records import PRESET_SCHEMA, PresetRecords
 from .search.records import SearchRecords
@@ -39,6 +41,7 @@ create table if not exists assets (
     display_name text not null,
     tags text not null,
     context text not null,
+    extras text not null default '{}',
     unique (resource_type, type, public_id)
 );
 create table if not exists derived (
@@ -74,6 +77,7 @@ class Asset:
     display_name: str
     tags: list[str] = field(default_factory=list)
     context: dict[str, str] = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
     asset_id: str = ""
     version: int = 0
     version_id: str = ""
@@ -131,13 +135,23 @@ class NameTakenError(Exception):
     """Another asset has the name already."""
 
 
-class Records(SearchRecords, FolderRecords, PresetRecords, TransformationRecords):
+class Records(SearchRecords, BackupRecords, FolderRecords, PresetRecords, TransformationRecords):
     """Everything that is kept in `path`; `close` ends every connection that was opened."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        for schema in (_SCHEMA, FOLDER_SCHEMA, PRESET_SCHEMA, TRANSFORMATION_SCHEMA):
+        for schema in (_SCHEMA, BACKUP_SCHEMA, FOLDER_SCHEMA, PRESET_SCHEMA, TRANSFORMATION_SCHEMA):
             self._writer.executescript(schema)
+        self._add_columns()
+
+    def _add_columns(self) -> None:
+        """Bring a file that an older version made to today's schema."""
+        with self._writing() as connection:
+            known = {row["name"] for row in connection.execute("pragma table_info(assets)")}
+            if "extras" not in known:
+                connection.execute(
+                    "alter table assets add column extras text not null default '{}'"
+                )
 
     def put(self, new: Asset, *, overwrite: bool) -> Put:
         """Store an asset, or replace the one of the same name when `overwrite`.
@@ -166,6 +180,7 @@ class Records(SearchRecords, FolderRecords, PresetRecords, TransformationRecords
                 )
                 asset = replace(asset, seq=cursor.lastrowid or 0)
             else:
+                _keep_if_wanted(connection, old)
                 connection.execute("delete from derived where blob = ?", (old.blob,))
                 asset = replace(asset, seq=old.seq)
                 _update(connection, asset)
@@ -198,6 +213,7 @@ class Records(SearchRecords, FolderRecords, PresetRecords, TransformationRecords
             if taken is not None and taken.asset_id != asset.asset_id:
                 if not overwrite:
                     raise NameTakenError(to)
+                _keep_if_wanted(connection, taken)
                 connection.execute("delete from assets where asset_id = ?", (taken.asset_id,))
             else:
                 taken = None
@@ -211,6 +227,8 @@ class Records(SearchRecords, FolderRecords, PresetRecords, TransformationRecords
             cursor = connection.execute(
                 "delete from assets where asset_id = ? and blob = ?", (asset.asset_id, asset.blob)
             )
+            if cursor.rowcount:
+                _keep_if_wanted(connection, asset)
             return cursor.rowcount > 0
 
     def get(self, resource_type: str, type: str, public_id: str) -> Asset | None:
@@ -237,7 +255,8 @@ class Records(SearchRecords, FolderRecords, PresetRecords, TransformationRecords
     def blobs(self) -> set[str]:
         """The blobs that records refer to."""
         with self._reading() as connection:
-            return {row["blob"] for row in connection.execute("select blob from assets")}
+            query = "select blob from assets union all select blob from backups"
+            return {row["blob"] for row in connection.execute(query)}
 
     def totals(self, until: int | None = None) -> tuple[int, int, int]:
         """Number of assets, number of derived images, bytes of both together.
@@ -320,20 +339,34 @@ _COLUMNS = list(Asset.__dataclass_fields__)
 _JSON_COLUMNS = frozenset({"tags", "context"})
 
 
+def _keep_if_wanted(connection: sqlite3.Connection, asset: Asset) -> None:
+    """Keep a version that goes, if it was uploaded with `backup`."""
+    if asset.extras.backup:
+        keep_backup(connection, {name: _to_column(asset, name) for name in _COLUMNS})
+
+
+def restored(record: Mapping[str, Any]) -> Asset:
+    """The asset whose columns a backup kept."""
+    return to_asset(record)
+
+
 def _name(asset: Asset) -> tuple[str, str, str]:
     return asset.resource_type, asset.type, asset.public_id
 
 
 def _to_column(asset: Asset, name: str) -> Any:
     value = getattr(asset, name)
+    if name == "extras":
+        return asset.extras.to_json()
     return json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS else value
 
 
-def to_asset(row: sqlite3.Row) -> Asset:
+def to_asset(row: Mapping[str, Any] | sqlite3.Row) -> Asset:
     """The asset of a row of `assets`, whatever else the row has."""
     values = {name: row[name] for name in _COLUMNS}
     for name in _JSON_COLUMNS:
         values[name] = json.loads(values[name])
+    values["extras"] = Extras.from_json(values["extras"])
     return Asset(**values)
 
 

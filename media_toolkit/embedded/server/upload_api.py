@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from .blobs import IncomingFile
 from .change_api import RESOURCE_TYPES, authenticate
+from .chunks import part_of
 from .cloud import Cloud
 from .eager import Eager, parse_eager, render_eager
 from .errors import ApiError
@@ -50,12 +51,22 @@ class UploadApi:
         wanted = request.path_params["resource_type"]
         if wanted not in (*RESOURCE_TYPES, "auto"):
             raise ApiError(400, f"Invalid resource type {wanted}")
-        _refuse_chunks(request)
+        part = part_of(request.headers)
         async with received(request, self._cloud.blobs.incoming) as form:
             authenticate(self._cloud, request, form)
             parameters = upload_parameters(form)
             eager = parse_eager(parameters.eager)
+            if part is not None and (known := self._cloud.chunks.answered(part)) is not None:
+                return JSONResponse(known)
             source, filename = await self._file(form)
+            if part is not None and not part.is_whole:
+                try:
+                    assembled = await self._cloud.chunks.add(part, source)
+                finally:
+                    await run_in_threadpool(source.discard)
+                if isinstance(assembled, int):
+                    return JSONResponse(_unfinished(assembled, wanted, parameters))
+                source = assembled
             filename = parameters.filename_override or filename
             try:
                 prepared = await to_thread.run_sync(
@@ -72,6 +83,8 @@ class UploadApi:
                 )
             finally:
                 await run_in_threadpool(source.discard)
+        if part is not None:
+            self._cloud.chunks.remember(part, answer)
         return JSONResponse(answer)
 
     async def _file(self, form: Form) -> tuple[IncomingFile, str]:
@@ -178,7 +191,7 @@ class UploadApi:
         if put.existing:
             self._cloud.blobs.drop(blob)
         elif put.replaced is not None:
-            self._cloud.blobs.drop(put.replaced.blob)
+            self._cloud.release(put.replaced)
         return put
 
 
@@ -218,12 +231,11 @@ def _check_allowed(facts: FileFacts, filename: str, allowed: list[str]) -> None:
         raise ApiError(400, f"{facts.resource_type.capitalize()} file format {name} not allowed")
 
 
-def _refuse_chunks(request: Request) -> None:
-    """Only a Content-Range that covers the whole file may pass: such a chunk is an upload."""
-    given = request.headers.get("content-range")
-    if given is None:
-        return
-    start, _, rest = given.removeprefix("bytes ").partition("-")
-    end, _, total = rest.partition("/")
-    if start != "0" or not (end.isdigit() and total.isdigit()) or int(end) + 1 != int(total):
-        raise ApiError(400, "Unsupported header on this server - Content-Range (chunked upload)")
+def _unfinished(size: int, wanted: str, parameters: UploadParameters) -> dict[str, Any]:
+    """The answer to a part that is not the last; what is not decided yet is left out."""
+    answer: dict[str, Any] = {"done": False, "bytes": size, "kind": parameters.type}
+    if wanted != "auto":
+        answer["resource_type"] = wanted
+    if parameters.naming.public_id:
+        answer["public_id"] = parameters.naming.public_id
+    return answer

@@ -161,16 +161,6 @@ def test_a_wrong_value_is_refused_by_name(
     assert message in refused(server, server.post_upload(draw(), **fields))
 
 
-def test_a_chunk_of_a_larger_file_is_refused_by_its_header(server: Any, draw: Draw) -> None:
-    answer = server.session.post(
-        f"{server.api}/image/upload",
-        data=server.signed(),
-        files={"file": ("a.png", draw())},
-        headers={"Content-Range": "bytes 0-99/1000", "X-Unique-Upload-Id": "abc"},
-    )
-    assert "Content-Range" in refused(server, answer)
-
-
 def test_no_file_is_a_missing_parameter(server: Any) -> None:
     answer = server.session.post(f"{server.api}/image/upload", data=server.signed())
     assert refused(server, answer) == "Missing required parameter - file"
