@@ -16,13 +16,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .admin_api import AdminApi
+from .admin.calls import AdminCalls
+from .admin.routes import admin_routes
 from .change_api import ChangeApi
 from .cloud import Cloud
 from .config import ServerConfig
 from .delivery import Delivery
 from .errors import ApiError, DeliveryError
 from .responses import error_response
+from .search.api import SearchApi
 from .upload_api import UploadApi
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -64,7 +66,7 @@ def create_app(config: ServerConfig) -> Starlette:
 
 def _routes(cloud: Cloud) -> list[Route]:
     upload, change = UploadApi(cloud), ChangeApi(cloud)
-    admin, delivery = AdminApi(cloud), Delivery(cloud)
+    calls, delivery, search = AdminCalls(cloud.config), Delivery(cloud), SearchApi(cloud)
 
     async def about(request: Request) -> Response:
         return JSONResponse(
@@ -85,21 +87,17 @@ def _routes(cloud: Cloud) -> list[Route]:
 
     def administered(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
-            request.state.admin = admin
-            admin.check(request)
-            return await handler(request)
+            request.state.admin = calls
+            calls.check(request)
+            answer = await handler(request)
+            answer.headers.update(calls.headers())
+            return answer
 
         return in_cloud(checked, _unknown_cloud)
 
     def post(action: str, handler: Handler) -> Route:
         path = f"/v1_1/{{cloud}}/{{resource_type}}/{action}"
         return Route(path, in_cloud(handler, _unknown_cloud), methods=["POST"])
-
-    def get(path: str, handler: Handler) -> Route:
-        return Route(f"/v1_1/{{cloud}}/{path}", administered(handler), methods=["GET"])
-
-    def delete(path: str) -> Route:
-        return Route(f"/v1_1/{{cloud}}/{path}", administered(admin.delete), methods=["DELETE"])
 
     return [
         Route("/", about, methods=["GET"]),
@@ -109,19 +107,15 @@ def _routes(cloud: Cloud) -> list[Route]:
         post("rename", change.rename),
         post("tags", change.tags),
         post("context", change.context),
-        get("ping", admin.ping),
-        get("usage", admin.usage),
-        get("resources", admin.resource_types),
-        get("resources/by_asset_ids", admin.by_asset_ids),
-        get("resources/by_asset_folder", admin.by_asset_folder),
-        get("resources/{resource_type}/tags/{tag:path}", admin.listing),
-        get("resources/{resource_type}/context", admin.by_context),
-        get("resources/{resource_type}/{type}/{public_id:path}", admin.details),
-        get("resources/{resource_type}/{type}", admin.listing),
-        get("resources/{name}", admin.listing_or_details),
-        delete("resources"),
-        delete("resources/{resource_type}/tags/{tag:path}"),
-        delete("resources/{resource_type}/{type}"),
+        *admin_routes(cloud, administered),
+        *(
+            Route(
+                "/{cloud}/search/{signature}/{ttl}/{query}" + cursor,
+                in_cloud(search.signed, _unknown_customer),
+                methods=["GET"],
+            )
+            for cursor in ("", "/{cursor}")
+        ),
         _DeliveryRoute(
             "/{cloud}/{resource_type}/{type}/{path:path}",
             in_cloud(delivery.deliver, _unknown_customer),
@@ -154,9 +148,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, DeliveryError):
         headers["X-Cld-Error"] = _header_text(error.message)
         headers["Cache-Control"] = "no-store"
-    admin: AdminApi | None = getattr(request.state, "admin", None)
+    admin: AdminCalls | None = getattr(request.state, "admin", None)
     if admin is not None:
-        headers.update(admin.limit_headers())
+        headers.update(admin.headers())
         if error.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="Cloudinary API"'
     return error_response(error.status, error.message, headers)

@@ -54,6 +54,7 @@ class Cloud:
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
         self.blobs = Blobs(self.config.data_dir)
         self.records = Records(self.config.data_dir / "records.sqlite3")
+        self.records.delay_search(self.config.search_lag)
         self.blobs.clean(self.records.blobs())
         self.chunks = ChunkedUploads(self.blobs, self.config.chunk_expiry_s)
         self.notifier = Notifier(self.config, self.records)
@@ -90,6 +91,13 @@ class Cloud:
         if not self.records.delete(asset):
             return False
         self.release(asset)
+        return True
+
+    def drop_derived(self, one: Derived) -> bool:
+        """Forget a derived image and free its disk space; blocks. False when it was gone."""
+        if not self.records.delete_derived(one.id):
+            return False
+        self.blobs.derived(one.blob, one.key).unlink(missing_ok=True)
         return True
 
     def release(self, gone: Asset) -> None:

@@ -16,6 +16,7 @@ from .extras import Extras
 from .folder_records import FOLDER_SCHEMA, FolderRecords
 from .notification_records import NOTIFICATION_SCHEMA, NotificationRecords
 from .preset_records import PRESET_SCHEMA, PresetRecords
+from .search.records import SearchRecords
 from .transformation_records import TRANSFORMATION_SCHEMA, TransformationRecords
 
 _SCHEMA = """
@@ -136,7 +137,12 @@ class NameTakenError(Exception):
 
 
 class Records(
-    BackupRecords, FolderRecords, NotificationRecords, PresetRecords, TransformationRecords
+    SearchRecords,
+    BackupRecords,
+    FolderRecords,
+    NotificationRecords,
+    PresetRecords,
+    TransformationRecords,
 ):
     """Everything that is kept in `path`; `close` ends every connection that was opened."""
 
@@ -259,7 +265,7 @@ class Records(
                 f"select * from assets where {where} order by seq {order} limit ?",
                 [*values, wanted.limit],
             )
-            return [_to_asset(row) for row in rows]
+            return [to_asset(row) for row in rows]
 
     def blobs(self) -> set[str]:
         """The blobs that records refer to."""
@@ -267,16 +273,40 @@ class Records(
             query = "select blob from assets union all select blob from backups"
             return {row["blob"] for row in connection.execute(query)}
 
-    def totals(self) -> tuple[int, int, int]:
-        """Number of assets, number of derived images, bytes of both together."""
+    def totals(self, until: int | None = None) -> tuple[int, int, int]:
+        """Number of assets, number of derived images, bytes of both together.
+
+        With `until` only of the assets that were created before, as they are now.
+        """
+        kept = "where :until is null or created_at < :until"
+        derived = f"from derived where blob in (select blob from assets {kept})"
         with self._reading() as connection:
             row = connection.execute(
-                "select (select count(*) from assets) as assets,"
-                " (select count(*) from derived) as derived,"
-                " (select coalesce(sum(bytes), 0) from assets)"
-                " + (select coalesce(sum(bytes), 0) from derived) as bytes"
+                f"select (select count(*) from assets {kept}) as assets,"
+                f" (select count(*) {derived}) as derived,"
+                f" (select coalesce(sum(bytes), 0) from assets {kept})"
+                f" + (select coalesce(sum(bytes), 0) {derived}) as bytes",
+                {"until": until},
             ).fetchone()
         return row["assets"], row["derived"], row["bytes"]
+
+    def created_at(self) -> int | None:
+        """When the oldest asset was created."""
+        with self._reading() as connection:
+            row = connection.execute("select min(created_at) as first from assets").fetchone()
+        oldest: int | None = row["first"]
+        return oldest
+
+    def tags(self, resource_type: str, prefix: str, after: str, limit: int) -> list[str]:
+        """The tags of a resource type's assets by name, past `after`."""
+        query = (
+            "select distinct tag.value as tag from assets, json_each(assets.tags) as tag"
+            " where resource_type = ? and substr(tag.value, 1, ?) = ? and tag.value > ?"
+            " order by 1 limit ?"
+        )
+        with self._reading() as connection:
+            values = (resource_type, len(prefix), prefix, after, limit)
+            return [row["tag"] for row in connection.execute(query, values)]
 
     def add_derived(self, new: Derived) -> None:
         """Note a derived image; one whose original is gone meanwhile is not noted."""
@@ -286,6 +316,32 @@ class Records(
                 " select ?, ?, ?, ?, ?, ? where exists (select 1 from assets where blob = ?)",
                 (new.id, new.blob, new.transformation, new.format, new.bytes, new.key, new.blob),
             )
+
+    def get_by_blob(self, blob: str) -> Asset | None:
+        """The asset that has the blob."""
+        with self._reading() as connection:
+            return _one(connection, "blob = ?", (blob,))
+
+    def derived_by_id(self, id: str) -> Derived | None:
+        """One derived image."""
+        with self._reading() as connection:
+            row = connection.execute("select * from derived where id = ?", (id,)).fetchone()
+        return None if row is None else Derived(**dict(row))
+
+    def derived_by(self, transformation: str, after: int, limit: int) -> list[tuple[Derived, int]]:
+        """What was derived by a transformation, past `after`, each with its place."""
+        query = (
+            "select *, rowid as place from derived where transformation = ? and rowid > ?"
+            " order by rowid limit ?"
+        )
+        with self._reading() as connection:
+            rows = [dict(row) for row in connection.execute(query, (transformation, after, limit))]
+        return [(Derived(**row), place) for row in rows if (place := row.pop("place"))]
+
+    def delete_derived(self, id: str) -> bool:
+        """Forget one derived image; False when it was gone already."""
+        with self._writing() as connection:
+            return connection.execute("delete from derived where id = ?", (id,)).rowcount > 0
 
     def derived(self, blob: str) -> list[Derived]:
         """The derived images of a blob, oldest first."""
@@ -306,7 +362,7 @@ def _keep_if_wanted(connection: sqlite3.Connection, asset: Asset) -> None:
 
 def restored(record: Mapping[str, Any]) -> Asset:
     """The asset whose columns a backup kept."""
-    return _to_asset(record)
+    return to_asset(record)
 
 
 def _name(asset: Asset) -> tuple[str, str, str]:
@@ -320,8 +376,9 @@ def _to_column(asset: Asset, name: str) -> Any:
     return json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS else value
 
 
-def _to_asset(row: Mapping[str, Any] | sqlite3.Row) -> Asset:
-    values = dict(row)
+def to_asset(row: Mapping[str, Any] | sqlite3.Row) -> Asset:
+    """The asset of a row of `assets`, whatever else the row has."""
+    values = {name: row[name] for name in _COLUMNS}
     for name in _JSON_COLUMNS:
         values[name] = json.loads(values[name])
     values["extras"] = Extras.from_json(values["extras"])
@@ -330,7 +387,7 @@ def _to_asset(row: Mapping[str, Any] | sqlite3.Row) -> Asset:
 
 def _one(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> Asset | None:
     row = connection.execute(f"select * from assets where {where}", values).fetchone()
-    return None if row is None else _to_asset(row)
+    return None if row is None else to_asset(row)
 
 
 def _update(connection: sqlite3.Connection, asset: Asset) -> None:

@@ -124,7 +124,7 @@ class Responses:
             "folder": asset.folder,
             "asset_folder": asset.asset_folder,
             "display_name": asset.display_name,
-            "access_mode": _access_mode(asset),
+            "access_mode": access_mode(asset),
         }
         if asset.context:
             answer["context"] = {"custom": asset.context}
@@ -146,7 +146,7 @@ class Responses:
             "folder": asset.folder,
             "asset_folder": asset.asset_folder,
             "display_name": asset.display_name,
-            "access_mode": _access_mode(asset),
+            "access_mode": access_mode(asset),
         }
         answer |= self._urls(asset)
         if tags:
@@ -195,6 +195,15 @@ class Responses:
             "batch_id": batch_id,
             "url": url,
             "secure_url": url,
+        }
+
+    def derived_of(self, asset: Asset, one: Derived) -> dict[str, Any]:
+        """One derived image where the answer is not about its asset."""
+        return {
+            "public_id": asset.public_id,
+            "resource_type": asset.resource_type,
+            "type": asset.type,
+            **self._derived(asset, one),
         }
 
     def _derived(self, asset: Asset, one: Derived) -> dict[str, Any]:
@@ -258,7 +267,8 @@ def add_extras(
         answer["moderation"] = extras.moderation
 
 
-def _access_mode(asset: Asset) -> str:
+def access_mode(asset: Asset) -> str:
+    """Whether the asset is for everybody or for those who have a signed URL."""
     if asset.extras.access_mode is not None:
         return asset.extras.access_mode
     return "authenticated" if asset.type == "authenticated" else "public"
