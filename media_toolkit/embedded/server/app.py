@@ -18,13 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .admin.calls import AdminCalls
 from .admin.routes import admin_routes
+from .archive_api import ArchiveApi
 from .change_api import ChangeApi
 from .cloud import Cloud
 from .config import ServerConfig
 from .delivery import Delivery
 from .errors import ApiError, DeliveryError
+from .labels_api import LabelsApi
 from .responses import error_response
 from .search.api import SearchApi
+from .triggers_api import TriggersApi
 from .upload_api import UploadApi
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -65,7 +68,8 @@ def create_app(config: ServerConfig) -> Starlette:
 
 
 def _routes(cloud: Cloud) -> list[Route]:
-    upload, change = UploadApi(cloud), ChangeApi(cloud)
+    archives, triggers = ArchiveApi(cloud), TriggersApi(cloud)
+    upload, change, labels = UploadApi(cloud), ChangeApi(cloud), LabelsApi(cloud)
     calls, delivery, search = AdminCalls(cloud.config), Delivery(cloud), SearchApi(cloud)
 
     async def about(request: Request) -> Response:
@@ -105,8 +109,29 @@ def _routes(cloud: Cloud) -> list[Route]:
         post("destroy", change.destroy),
         post("explicit", change.explicit),
         post("rename", change.rename),
-        post("tags", change.tags),
-        post("context", change.context),
+        post("tags", labels.tags),
+        post("context", labels.context),
+        *(
+            Route(
+                f"/v1_1/{{cloud}}/{{resource_type}}/{action}",
+                in_cloud(handler, _unknown_cloud),
+                methods=["GET", "POST"],
+            )
+            for action, handler in (
+                ("generate_archive", archives.generate),
+                ("download", archives.download),
+            )
+        ),
+        *(
+            Route(f"/v1_1/{{cloud}}/triggers{path}", administered(handler), methods=[method])
+            for method, path, handler in (
+                ("GET", "", triggers.listing),
+                ("POST", "", triggers.create),
+                ("GET", "/{id}", triggers.details),
+                ("PUT", "/{id}", triggers.update),
+                ("DELETE", "/{id}", triggers.delete),
+            )
+        ),
         *admin_routes(cloud, administered),
         *(
             Route(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 Box = list[int]
@@ -35,6 +35,11 @@ class Extras:
         """One JSON object of what is there."""
         kept = {name: value for name, value in asdict(self).items() if value is not None}
         return json.dumps(kept, ensure_ascii=False)
+
+    def overlaid(self, other: Extras) -> Extras:
+        """These extras with everything that the other has in its place."""
+        given = {one.name: getattr(other, one.name) for one in fields(other)}
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     @classmethod
     def from_json(cls, text: str) -> Extras:

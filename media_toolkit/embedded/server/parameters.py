@@ -175,7 +175,7 @@ def given_extras(form: Form) -> Extras:
         faces=coordinates(form, "face_coordinates"),
         custom_coordinates=coordinates(form, "custom_coordinates"),
         moderation=moderation,
-        access_mode=None if access_mode == "public" else access_mode,
+        access_mode=access_mode,
         headers=_headers(form.text("headers")) or None,
         backup=boolean(form, "backup", False) or None,
     )

@@ -269,6 +269,6 @@ def add_extras(
 
 def access_mode(asset: Asset) -> str:
     """Whether the asset is for everybody or for those who have a signed URL."""
-    if asset.extras.access_mode is not None:
-        return asset.extras.access_mode
-    return "authenticated" if asset.type == "authenticated" else "public"
+    if asset.type == "authenticated":
+        return "authenticated"
+    return asset.extras.access_mode or "public"

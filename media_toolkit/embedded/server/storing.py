@@ -77,7 +77,18 @@ class Storing:
             )
         if not put.existing:
             await run_in_threadpool(self._cloud.notifier.uploaded, answer, upload.origin)
+        if prepared.eager:
+            told = upload.parameters.eager_notification_url
+            await self.tell_derived(put.asset, answer["eager"], upload.origin, told)
         return answer
+
+    async def tell_derived(
+        self, asset: Asset, eager: list[dict[str, Any]], origin: Origin, told: str | None
+    ) -> None:
+        """Tell of eager images that the answer itself has: their own URL and the triggers."""
+        if told is not None or origin.notification_url is None:
+            about = replace(origin, notification_url=told)
+            await run_in_threadpool(self._cloud.notifier.derived, asset, eager, about)
 
     async def store_later(self, upload: Upload) -> None:
         """Store a file whose sender was answered already; a failure is told as an event."""

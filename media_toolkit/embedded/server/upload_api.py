@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from .authentication import check_upload
 from .blobs import IncomingFile
-from .change_api import RESOURCE_TYPES, add_query
+from .calls import RESOURCE_TYPES, add_query
 from .chunks import Part, part_of
 from .cloud import Cloud
 from .eager import parse_eager

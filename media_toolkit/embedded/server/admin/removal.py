@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from ..cloud import Cloud
 from ..errors import ApiError
 from ..form import Form
+from ..notifications import Origin
 from ..parameters import boolean, eager
 from ..records import Asset, Listing
 from .request import MAX_IDS, body
@@ -47,16 +48,20 @@ class AdminRemoval:
             by_asset_id = bool(wanted.asset_ids)
             deleted = dict.fromkeys(named, "not_found")
             counts: dict[str, dict[str, int]] = {}
+            gone: list[Asset] = []
             for asset in found[:_BATCH]:
                 name = asset.asset_id if by_asset_id else asset.public_id
                 derived = self._derived(asset, transformations)
                 if keep:
                     for one in derived:
                         self._cloud.drop_derived(one)
-                elif not self._cloud.destroy(asset):
+                elif self._cloud.destroy(asset):
+                    gone.append(asset)
+                else:
                     continue
                 deleted[name] = "deleted"
                 counts[name] = {"original": 0 if keep else 1, "derived": len(derived)}
+            self._cloud.notifier.deleted(gone, Origin(request.state.request_id))
             partial = len(found) > _BATCH
             answer: dict[str, Any] = {
                 "deleted": deleted,
