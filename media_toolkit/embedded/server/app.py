@@ -24,6 +24,8 @@ from .cloud import Cloud
 from .config import ServerConfig
 from .delivery import Delivery
 from .errors import ApiError, DeliveryError
+from .faults import FAULTS_PATH, Faults, FaultyDay
+from .faults_api import FaultsApi
 from .labels_api import LabelsApi
 from .responses import error_response
 from .search.api import SearchApi
@@ -43,6 +45,7 @@ def create_app(config: ServerConfig) -> Starlette:
     it again.
     """
     cloud = Cloud(config)
+    faults = Faults(config.faults)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -55,8 +58,8 @@ def create_app(config: ServerConfig) -> Starlette:
             await run_in_threadpool(cloud.close)
 
     return Starlette(
-        routes=_routes(cloud),
-        middleware=[Middleware(_Envelope)],
+        routes=_routes(cloud, faults),
+        middleware=[Middleware(_Envelope), Middleware(FaultyDay, faults=faults)],
         exception_handlers={
             ApiError: _refused,
             HTTPException: _no_route,
@@ -67,7 +70,7 @@ def create_app(config: ServerConfig) -> Starlette:
     )
 
 
-def _routes(cloud: Cloud) -> list[Route]:
+def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
     archives, triggers = ArchiveApi(cloud), TriggersApi(cloud)
     upload, change, labels = UploadApi(cloud), ChangeApi(cloud), LabelsApi(cloud)
     calls, delivery, search = AdminCalls(cloud.config), Delivery(cloud), SearchApi(cloud)
@@ -131,6 +134,11 @@ def _routes(cloud: Cloud) -> list[Route]:
                 ("PUT", "/{id}", triggers.update),
                 ("DELETE", "/{id}", triggers.delete),
             )
+        ),
+        Route(
+            f"/v1_1/{{cloud}}{FAULTS_PATH}",
+            administered(FaultsApi(cloud, faults).govern),
+            methods=["GET", "POST", "DELETE"],
         ),
         *admin_routes(cloud, administered),
         *(

@@ -18,6 +18,7 @@ class ServerConfig:
     `chunk_expiry_s` is how long an upload in parts is kept without hearing of it.
     `notification_urls` are told of every event; a delivery that fails is tried again after each
     of `notification_pauses_s`, which are Cloudinary's by default.
+    `faults` are failures on purpose, in force from the start (see `faults`).
     """
 
     data_dir: Path
@@ -30,3 +31,4 @@ class ServerConfig:
     chunk_expiry_s: float = 3600.0
     notification_urls: tuple[str, ...] = ()
     notification_pauses_s: tuple[float, ...] = (180.0, 360.0, 540.0)
+    faults: tuple[str, ...] = ()
