@@ -44,6 +44,7 @@ def create_app(config: ServerConfig) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(cloud.open)
+        cloud.start()
         try:
             yield
         finally:
@@ -206,11 +207,13 @@ class _Envelope:
             return
         is_open = _is_for_pages(scope["path"])
         headers = Headers(scope=scope)
+        request_id = secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
-                answer["X-Request-Id"] = secrets.token_hex(16)
+                answer["X-Request-Id"] = request_id
                 if is_open:
                     answer["Access-Control-Allow-Origin"] = "*"
                     answer["Access-Control-Expose-Headers"] = _EXPOSED

@@ -48,6 +48,11 @@ class IncomingFile:
             file._md5 = hashlib.file_digest(whole, _md5)
         return file
 
+    def move(self, path: Path) -> None:
+        """Put the finished file elsewhere on the same disk; blocks."""
+        self.path.replace(path)
+        self.path = path
+
     @property
     def is_full(self) -> bool:
         """Whether enough bytes wait in memory for a `flush`."""

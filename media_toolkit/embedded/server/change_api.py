@@ -36,11 +36,18 @@ def authenticate(
     cloud: Cloud, request: Request, form: Form, unsigned: Collection[str] = ()
 ) -> None:
     """Take the query's parameters into the form and check its signature; ApiError if wrong."""
-    for name, value in request.query_params.multi_items():
-        if name.partition("[")[0] not in form.fields:
-            form.add(name, value)
+    add_query(request, form)
     authorization = request.headers.get("authorization")
-    check_upload(form.fields, authorization, cloud.config, time.time(), unsigned)
+    if not check_upload(form.fields, authorization, cloud.config, time.time(), unsigned):
+        raise ApiError(401, "Missing credentials: sign the call or use HTTP Basic")
+
+
+def add_query(request: Request, form: Form) -> None:
+    """Take the parameters of the URL into the form, except those that the body has too."""
+    in_body = set(form.fields)
+    for name, value in request.query_params.multi_items():
+        if name.partition("[")[0] not in in_body:
+            form.add(name, value)
 
 
 class ChangeApi:

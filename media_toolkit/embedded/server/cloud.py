@@ -13,10 +13,12 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
+from .background import Background
 from .blobs import Blobs
 from .chunks import ChunkedUploads
 from .config import ServerConfig
 from .eager import Eager
+from .notifications import Notifier
 from .records import Asset, Derived, Records
 from .render import Rendered, render
 from .responses import Responses
@@ -41,7 +43,10 @@ class Cloud:
         self.blobs: Blobs
         self.records: Records
         self.chunks: ChunkedUploads
+        self.notifier: Notifier
+        self.background = Background()
         self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
+        self._notifying: asyncio.Task[None] | None = None
         self._painters: anyio.CapacityLimiter | None = None
 
     def open(self) -> None:
@@ -52,6 +57,7 @@ class Cloud:
         self.records.delay_search(self.config.search_lag)
         self.blobs.clean(self.records.blobs())
         self.chunks = ChunkedUploads(self.blobs, self.config.chunk_expiry_s)
+        self.notifier = Notifier(self.config, self.records)
 
     def close(self) -> None:
         """Give the data folder back."""
@@ -67,9 +73,18 @@ class Cloud:
         return self._painters
 
     async def finish(self) -> None:
-        """Wait for the images that are being made; uploads in parts are given up."""
+        """Wait for what goes on in the background; uploads in parts are given up."""
         self.chunks.close()
+        await self.background.finish()
         await asyncio.gather(*self._painting.values(), return_exceptions=True)
+        if self._notifying is not None:
+            self._notifying.cancel()
+            await asyncio.gather(self._notifying, return_exceptions=True)
+        await self.notifier.finish()
+
+    def start(self) -> None:
+        """Begin to deliver notifications; for the event loop, after `open`."""
+        self._notifying = asyncio.create_task(self.notifier.run())
 
     def destroy(self, asset: Asset) -> bool:
         """Forget an asset and free its disk space; blocks. False when it was gone already."""

@@ -16,6 +16,8 @@ class ServerConfig:
     `allow_private_urls` lets uploads by URL read from loopback and private addresses.
     `search_lag` hides changes from searches until they are so many seconds old.
     `chunk_expiry_s` is how long an upload in parts is kept without hearing of it.
+    `notification_urls` are told of every event; a delivery that fails is tried again after each
+    of `notification_pauses_s`, which are Cloudinary's by default.
     """
 
     data_dir: Path
@@ -26,3 +28,5 @@ class ServerConfig:
     allow_private_urls: bool = False
     search_lag: float = 0.0
     chunk_expiry_s: float = 3600.0
+    notification_urls: tuple[str, ...] = ()
+    notification_pauses_s: tuple[float, ...] = (180.0, 360.0, 540.0)

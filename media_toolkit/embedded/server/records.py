@@ -14,6 +14,7 @@ from typing import Any
 from .backup_records import BACKUP_SCHEMA, BackupRecords, keep_backup
 from .extras import Extras
 from .folder_records import FOLDER_SCHEMA, FolderRecords
+from .notification_records import NOTIFICATION_SCHEMA, NotificationRecords
 from .preset_records import PRESET_SCHEMA, PresetRecords
 from .search.records import SearchRecords
 from .transformation_records import TRANSFORMATION_SCHEMA, TransformationRecords
@@ -136,12 +137,26 @@ class NameTakenError(Exception):
     """Another asset has the name already."""
 
 
-class Records(SearchRecords, BackupRecords, FolderRecords, PresetRecords, TransformationRecords):
+class Records(
+    SearchRecords,
+    BackupRecords,
+    FolderRecords,
+    NotificationRecords,
+    PresetRecords,
+    TransformationRecords,
+):
     """Everything that is kept in `path`; `close` ends every connection that was opened."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        for schema in (_SCHEMA, BACKUP_SCHEMA, FOLDER_SCHEMA, PRESET_SCHEMA, TRANSFORMATION_SCHEMA):
+        for schema in (
+            _SCHEMA,
+            BACKUP_SCHEMA,
+            FOLDER_SCHEMA,
+            NOTIFICATION_SCHEMA,
+            PRESET_SCHEMA,
+            TRANSFORMATION_SCHEMA,
+        ):
             self._writer.executescript(schema)
         self._add_columns()
 
