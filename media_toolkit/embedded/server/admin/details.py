@@ -13,6 +13,7 @@ from ..cloud import Cloud
 from ..form import Form
 from ..parameters import boolean
 from ..records import Asset
+from ..responses import add_extras
 from .backups import versions_of
 
 DETAIL_PARAMETERS = frozenset(
@@ -49,22 +50,15 @@ def examined(cloud: Cloud, asset: Asset, form: Form) -> Asset:
 
 def on_request(cloud: Cloud, asset: Asset, form: Form) -> dict[str, Any]:
     """The facts that are asked for; blocks."""
-    extras = asset.extras
     answer: dict[str, Any] = {}
-    if extras.moderation:
-        answer["moderation"] = extras.moderation
-    if boolean(form, "faces", False) and asset.resource_type == "image":
-        answer["faces"] = extras.faces or []
-    if boolean(form, "colors", False) and extras.colors is not None:
-        answer |= {"colors": extras.colors, "predominant": extras.predominant}
-    if boolean(form, "phash", False) and extras.phash is not None:
-        answer["phash"] = extras.phash
-    if boolean(form, "coordinates", False):
-        stored = {"faces": extras.faces, "custom": extras.custom_coordinates}
-        answer["coordinates"] = {name: boxes for name, boxes in stored.items() if boxes}
-    for name in _METADATA:
-        if boolean(form, name, False) and extras.image_metadata is not None:
-            answer[name] = extras.image_metadata
+    wanted = {name: boolean(form, name, False) for name in ("phash", "colors", "faces")}
+    add_extras(
+        answer,
+        asset,
+        **wanted,
+        coordinates=boolean(form, "coordinates", False),
+        metadata=[name for name in _METADATA if boolean(form, name, False)],
+    )
     if boolean(form, "versions", False):
         backups = cloud.records.backups_by_name(asset.resource_type, asset.type, asset.public_id)
         answer["versions"] = versions_of(asset, backups)

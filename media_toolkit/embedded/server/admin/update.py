@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..extras import Box, Extras
+from ..extras import Extras
 from ..form import Form
 from ..naming import check_folder
-from ..parameters import boolean, context, tags
+from ..parameters import boolean, context, coordinates, tags
 from ..records import Asset
 from ..responses import timestamp
 from .request import body, resource_type
@@ -105,7 +105,7 @@ def _extras(form: Form) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for parameter, name in (("face_coordinates", "faces"), ("custom_coordinates",) * 2):
         if parameter in form.fields:
-            given[name] = _boxes(form.text(parameter), parameter)
+            given[name] = coordinates(form, parameter)
     if mode := form.text("access_mode"):
         if mode not in _ACCESS:
             raise ApiError(400, f"Invalid value for parameter access_mode: {mode}")
@@ -119,16 +119,3 @@ def _moderated(extras: Extras, status: str) -> Extras:
     first, *rest = extras.moderation
     now = {**first, "status": status, "updated_at": timestamp(int(time.time()))}
     return replace(extras, moderation=[now, *rest])
-
-
-def _boxes(text: str, parameter: str) -> list[Box] | None:
-    boxes: list[Box] = []
-    try:
-        for part in filter(None, text.split("|")):
-            x, y, width, height = (round(float(number)) for number in part.split(","))
-            boxes.append([x, y, width, height])
-    except (ValueError, OverflowError) as error:
-        raise ApiError(400, f"Invalid value for parameter {parameter}: {text[:200]}") from error
-    if any(abs(number) > 1_000_000 for box in boxes for number in box):
-        raise ApiError(400, f"Invalid value for parameter {parameter}: {text[:200]}")
-    return boxes or None
