@@ -126,6 +126,7 @@ class Listing:
     context_key: str | None = None
     context_value: str | None = None
     asset_folder: str | None = None
+    moderation: tuple[str, str] | None = None
     start_at: int | None = None
     ascending: bool = False
     after: int | None = None
@@ -245,6 +246,35 @@ class Records(
             if cursor.rowcount:
                 _keep_if_wanted(connection, asset)
             return cursor.rowcount > 0
+
+    def restore(self, version_id: str) -> Put | None:
+        """Make a kept version the current one again; None when it is gone.
+
+        `replaced` is the one that was current; it is kept in its turn if it was to be.
+        """
+        with self._writing() as connection:
+            row = connection.execute(
+                "delete from backups where version_id = ? returning record", (version_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            asset = restored(json.loads(row["record"]))
+            old = _one(connection, _BY_NAME, _name(asset))
+            if old is not None:
+                _keep_if_wanted(connection, old)
+                connection.execute("delete from assets where asset_id = ?", (old.asset_id,))
+            renamed = _one(connection, "asset_id = ?", (asset.asset_id,))
+            asset = replace(
+                asset,
+                asset_id=secrets.token_hex(16) if renamed else asset.asset_id,
+                version=max(int(time.time()), old.version + 1 if old else 0, asset.version),
+            )
+            names = [name for name in _COLUMNS if name != "seq"]
+            cursor = connection.execute(
+                f"insert into assets ({', '.join(names)}) values ({', '.join('?' for _ in names)})",
+                [_to_column(asset, name) for name in names],
+            )
+            return Put(replace(asset, seq=cursor.lastrowid or 0), replaced=old)
 
     def get(self, resource_type: str, type: str, public_id: str) -> Asset | None:
         """The asset of that name."""
@@ -425,6 +455,9 @@ def _conditions(wanted: Listing) -> tuple[str, list[Any]]:
             wanted.context_key,
             wanted.context_value,
         )
+    if wanted.moderation is not None:
+        newest = "json_extract(extras, '$.moderation[0].{}')".format
+        add(f"{newest('kind')} = ? and {newest('status')} = ?", *wanted.moderation)
     if wanted.start_at is not None:
         add("created_at <= ?" if not wanted.ascending else "created_at >= ?", wanted.start_at)
     if wanted.after is not None:

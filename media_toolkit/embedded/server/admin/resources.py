@@ -9,15 +9,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ..backup_records import Backup
 from ..cloud import Cloud
 from ..errors import ApiError
 from ..form import Form
 from ..parameters import boolean
-from ..records import Asset, Derived, Listing
+from ..records import Asset, Derived, Listing, restored
+from .details import DECODED, DETAIL_PARAMETERS, examined, on_request, placeholder
 from .request import (
     RESOURCE_TYPES,
     after_text,
@@ -32,9 +35,9 @@ from .request import (
 _LIST_PARAMETERS = frozenset(
     {"max_results", "next_cursor", "direction", "start_at", "prefix", "public_ids", "asset_ids"}
     | {"tags", "context", "metadata", "key", "value", "asset_folder", "type", "resource_type"}
-    | {"fields"}
+    | {"fields", "moderations"}
 )
-_DETAIL_PARAMETERS = frozenset({"max_results", "tags", "context", "derived_next_cursor"})
+_MODERATION = ("pending", "approved", "rejected", "aborted")
 _ALWAYS_LISTED = frozenset(
     {"public_id", "asset_id", "resource_type", "type", "asset_folder", "created_at"}
 )
@@ -57,9 +60,10 @@ class AdminResources:
             request.path_params["resource_type"] = name
             return await self.listing(request)
         return await self._detailed(
-            query(request, _DETAIL_PARAMETERS),
+            query(request, DETAIL_PARAMETERS),
             name,
             lambda: self._cloud.records.get_by_asset_id(name),
+            lambda: self._cloud.records.backups(name),
         )
 
     async def listing(self, request: Request) -> Response:
@@ -88,6 +92,16 @@ class AdminResources:
             ),
         )
 
+    async def by_moderation(self, request: Request) -> Response:
+        """Assets that a kind of moderation has given a status."""
+        form = query(request, _LIST_PARAMETERS)
+        kind, status = request.path_params["kind"], request.path_params["status"]
+        if status not in _MODERATION:
+            raise ApiError(400, f"Invalid moderation status {status}")
+        return await self._listed(
+            form, Listing(resource_type=resource_type(request), moderation=(kind, status))
+        )
+
     async def by_asset_ids(self, request: Request) -> Response:
         """Assets by their asset_ids."""
         form = query(request, _LIST_PARAMETERS)
@@ -103,11 +117,14 @@ class AdminResources:
 
     async def details(self, request: Request) -> Response:
         """One asset by its name."""
-        form = query(request, _DETAIL_PARAMETERS)
+        form = query(request, DETAIL_PARAMETERS)
         kind, type = request.path_params["resource_type"], request.path_params["type"]
         public_id = request.path_params["public_id"]
         return await self._detailed(
-            form, public_id, lambda: self._cloud.records.get(kind, type, public_id)
+            form,
+            public_id,
+            lambda: self._cloud.records.get(kind, type, public_id),
+            lambda: self._cloud.records.backups_by_name(kind, type, public_id),
         )
 
     async def _listed(self, form: Form, wanted: Listing) -> Response:
@@ -118,9 +135,12 @@ class AdminResources:
         tags = boolean(form, "tags", False) or "tags" in only
         context = boolean(form, "context", False) or "context" in only
         metadata = boolean(form, "metadata", False) or "metadata" in only
+        moderations = boolean(form, "moderations", False) or "moderation" in only
         resources = []
         for asset in found[:limit]:
             item = self._cloud.responses.listed(asset, tags=tags, context=context)
+            if moderations and asset.extras.moderation:
+                item["moderation"] = asset.extras.moderation
             if metadata:
                 item["metadata"] = []
             if only:
@@ -132,25 +152,33 @@ class AdminResources:
             answer["next_cursor"] = seq_cursor(found[limit - 1])
         return JSONResponse(answer)
 
-    async def _detailed(self, form: Form, name: str, find: Callable[[], Asset | None]) -> Response:
+    async def _detailed(
+        self,
+        form: Form,
+        name: str,
+        find: Callable[[], Asset | None],
+        find_former: Callable[[], list[Backup]],
+    ) -> Response:
         limit = max_results(form)
-        cursor = Form({"next_cursor": form.text("derived_next_cursor")})
-        after = after_text(cursor)
+        after = after_text(Form({"next_cursor": form.text("derived_next_cursor")}))
 
-        def work() -> dict[str, Any] | None:
+        def work() -> dict[str, Any]:
             asset = find()
             if asset is None:
-                return None
+                if former := find_former():
+                    return placeholder(self._cloud, restored(former[0].record), form)
+                raise ApiError(404, f"Resource not found - {name}")
+            asset = examined(self._cloud, asset, form)
             derived = _following(self._cloud.records.derived(asset.blob), after)
             answer = self._cloud.responses.detailed(asset, derived[:limit])
+            answer |= on_request(self._cloud, asset, form)
             for key, value in page_end(derived, limit, lambda one: one.id).items():
                 answer[f"derived_{key}"] = value
             return answer
 
-        answer = await run_in_threadpool(work)
-        if answer is None:
-            raise ApiError(404, f"Resource not found - {name}")
-        return JSONResponse(answer)
+        decodes = any(form.text(name) for name in DECODED)
+        limiter = self._cloud.painters if decodes else None
+        return JSONResponse(await to_thread.run_sync(work, limiter=limiter))
 
 
 def _following(derived: list[Derived], after: str) -> list[Derived]:

@@ -11,11 +11,13 @@ from starlette.routing import Route
 from ..cloud import Cloud
 from ..search.api import SearchApi
 from .account import AdminAccount
+from .backups import AdminBackups
 from .folders import AdminFolders
 from .presets import AdminPresets
 from .removal import AdminRemoval
 from .resources import AdminResources
 from .transformations import AdminTransformations
+from .update import AdminUpdate
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -24,6 +26,7 @@ def admin_routes(cloud: Cloud, administered: Callable[[Handler], Handler]) -> li
     """The routes below `/v1_1/<cloud>/`, each behind what `administered` checks."""
     account, resources, removal = AdminAccount(cloud), AdminResources(cloud), AdminRemoval(cloud)
     folders, presets = AdminFolders(cloud), AdminPresets(cloud)
+    backups, update = AdminBackups(cloud), AdminUpdate(cloud)
     transformations, search = AdminTransformations(cloud), SearchApi(cloud)
 
     def route(method: str, path: str, handler: Handler) -> Route:
@@ -45,9 +48,15 @@ def admin_routes(cloud: Cloud, administered: Callable[[Handler], Handler]) -> li
         route("GET", "resources/by_asset_folder", resources.by_asset_folder),
         route("GET", f"{kind}/tags/{{tag:path}}", resources.listing),
         route("GET", f"{kind}/context", resources.by_context),
+        route("GET", f"{kind}/moderations/{{kind}}/{{status}}", resources.by_moderation),
         route("GET", f"resources/{named}", resources.details),
         route("GET", f"{kind}/{{type}}", resources.listing),
         route("GET", "resources/{name}", resources.listing_or_details),
+        route("POST", "resources/restore", backups.restore_by_asset_ids),
+        route("POST", f"{kind}/{{type}}/restore", backups.restore),
+        route("POST", f"resources/{named}", update.update),
+        route("POST", "resources/{name}", update.update_by_asset_id),
+        route("DELETE", "resources/backup/{asset_id}", backups.delete),
         route("DELETE", "resources", removal.resources),
         route("DELETE", f"{kind}/tags/{{tag:path}}", removal.resources),
         route("DELETE", f"{kind}/{{type}}", removal.resources),

@@ -50,6 +50,9 @@ def shown_asset(
         "url": url,
         "secure_url": url,
         "status": "active",
+        "moderation_status": asset.extras.moderation[0]["status"]
+        if asset.extras.moderation
+        else None,
         "access_mode": access_mode(asset),
         "access_control": None,
         "etag": asset.etag,
@@ -58,14 +61,14 @@ def shown_asset(
         "tags": asset.tags,
         "context": asset.context,
         "metadata": {},
-        "image_metadata": {},
-        "image_analysis": {},
+        "image_metadata": asset.extras.image_metadata or {},
+        "image_analysis": _analysis(asset),
     }
     if asset.width is not None and asset.height:
         answer["aspect_ratio"] = round(asset.width / asset.height, 5)
         answer["pixels"] = asset.width * asset.height
     wanted = only | _ALWAYS if only else answer.keys() - (_ON_REQUEST - extra)
-    optional = ("width", "height", "aspect_ratio", "pixels", "pages")
+    optional = ("width", "height", "aspect_ratio", "pixels", "pages", "moderation_status")
     return {
         name: value
         for name, value in answer.items()
@@ -74,6 +77,18 @@ def shown_asset(
 
 
 _ON_REQUEST = frozenset({"tags", "context", "metadata", "image_metadata", "image_analysis"})
+
+
+def _analysis(asset: Asset) -> dict[str, Any]:
+    if asset.resource_type != "image":
+        return {}
+    faces = asset.extras.faces or []
+    analysis: dict[str, Any] = {"face_count": len(faces), "faces": faces}
+    if asset.extras.grayscale is not None:
+        analysis["grayscale"] = asset.extras.grayscale
+    if asset.extras.colors is not None:
+        analysis["colors"] = dict(asset.extras.colors)
+    return analysis
 
 
 def shown_folder(folder: Folder) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class _Compiler:
             "text": self._text,
             "choice": self._choice,
             "path": self._path,
+            "boolean": self._boolean,
             "tags": self._tags,
             "context": self._context,
         }
@@ -108,6 +109,11 @@ class _Compiler:
         if not text.endswith("/"):
             return below
         return f"({below} or {self._equal(known.sql, Value(text.rstrip('/')))})"
+
+    def _boolean(self, known: Field, term: Term, value: Value) -> str:
+        if value not in (Value("true"), Value("false")):
+            raise ExpressionError(f"'{value.text}' is not true or false for field '{term.field}'")
+        return f"{known.sql} = {int(value.text == 'true')}"
 
     def _tags(self, known: Field, term: Term, value: Value) -> str:
         if term.operator == "=":

@@ -15,7 +15,10 @@ FOLDER = "rtrim(rtrim(public_id, replace(public_id, '/', '')), '/')"
 
 @dataclass(frozen=True)
 class Field:
-    """`kind` is text, choice, path, number, date, ratio, tags or context; `sql` its value."""
+    """`kind` is text, choice, path, boolean, number, date, ratio, tags or context.
+
+    `sql` is its value.
+    """
 
     kind: str
     sql: str
@@ -40,8 +43,14 @@ FIELDS: dict[str, Field] = {
     "type": Field("choice", "type"),
     "status": Field("choice", "'active'"),
     "access_mode": Field(
-        "choice", "(case type when 'authenticated' then 'authenticated' else 'public' end)"
+        "choice",
+        "coalesce(json_extract(extras, '$.access_mode'),"
+        " case type when 'authenticated' then 'authenticated' else 'public' end)",
     ),
+    "moderation_status": Field("choice", "json_extract(extras, '$.moderation[0].status')"),
+    "moderation_kind": Field("choice", "json_extract(extras, '$.moderation[0].kind')"),
+    "grayscale": Field("boolean", "json_extract(extras, '$.grayscale')"),
+    "face_count": Field("number", "coalesce(json_array_length(extras, '$.faces'), 0)", PLAIN),
     "etag": Field("choice", "etag"),
     "bytes": Field("number", "bytes", BYTES),
     "aspect_ratio": Field("ratio", "(1.0 * width / height)"),
@@ -56,9 +65,8 @@ FIELDS: dict[str, Field] = {
 # Known to Cloudinary: to match nothing, as an unknown field does, would be a wrong answer.
 UNSUPPORTED = frozenset(
     {"accessibility_analysis", "auto_tagging", "background_removal", "colors", "created_by"}
-    | {"face_count", "faces", "grayscale", "illustration_score", "image_analysis"}
-    | {"image_metadata", "initial_dpi", "metadata", "moderation", "moderation_kind"}
-    | {"moderation_status", "pages_count", "perceptual_hash", "quality_analysis", "quality_score"}
+    | {"faces", "illustration_score", "image_analysis", "image_metadata", "initial_dpi"}
+    | {"metadata", "moderation", "pages_count", "quality_analysis", "quality_score"}
     | {"taken_at", "transformations", "uploaded_by", "video_pixels", "image_pixels", "duration"}
     | {"backup_bytes", "has_audio", "last_updated", "bit_rate", "frame_rate", "group_id"}
 )
@@ -70,7 +78,7 @@ ANYWHERE_IN_FOLDERS = ("name", "path")
 SORTABLE: dict[str, str] = {
     name: one.sql
     for name, one in FIELDS.items()
-    if one.kind not in ("tags", "context") and name != "status"
+    if one.kind not in ("tags", "context") and name not in ("status", "moderation_kind")
 }
 
 
