@@ -15,6 +15,7 @@ lab: .venv/.installed
 
 test: .venv/.installed
 	@bash tools/install_chromium.sh
+	@bash tools/install_node.sh
 	$(PY) -m pytest
 
 lint: .venv/.installed
