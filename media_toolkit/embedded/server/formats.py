@@ -66,8 +66,11 @@ DECODE_ERRORS = (
     IndexError,
     TypeError,
     KeyError,
-    OverflowError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -100,7 +103,7 @@ def open_image(path: Path) -> Image.Image:
         image = Image.open(path, formats=[name for name in PILLOW_FORMATS if name != "MPO"])
     except FileNotFoundError:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ApiError(400, "Image is too large: 50 Megapixels at most") from error
     except (UnidentifiedImageError, *DECODE_ERRORS) as error:
         raise ApiError(400, "Invalid image file") from error
