@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import ApiError
@@ -136,13 +137,13 @@ class Faults:
         """The faults that a call is to suffer."""
         return [fault for fault in self._faults if fault.meets(scope)]
 
-    def exceeded(self, fault: Fault) -> bool:
-        """Count a call against an hourly limit; whether it is one too many."""
+    def remaining(self, fault: Fault) -> int:
+        """Count a call against an hourly limit; how many are left, negative for one too many."""
         hour = int(time.time()) // 3600
         if hour != self._hour:
             self._hour, self._calls = hour, {}
         self._calls[id(fault)] = self._calls.get(id(fault), 0) + 1
-        return self._calls[id(fault)] > (fault.limit or 0)
+        return (fault.limit or 0) - self._calls[id(fault)]
 
 
 class FaultyDay:
@@ -161,9 +162,12 @@ class FaultyDay:
             if fault.latency is not None:
                 await asyncio.sleep(fault.latency)
         for fault in faults:
-            if fault.limit is not None and _is_limited(scope) and self._faults.exceeded(fault):
-                await _refuse(420, send, fault.limit)
-                return
+            if fault.limit is not None and _is_limited(scope):
+                remaining = self._faults.remaining(fault)
+                if remaining < 0:
+                    await _refuse(420, send, fault.limit)
+                    return
+                send = _telling(send, fault.limit, remaining)
             if fault.status is not None:
                 await _refuse(fault.status, send)
                 return
@@ -205,6 +209,19 @@ async def _hang_up(receive: Receive) -> None:
     # The server must have noticed, or it takes a call without an answer for a mistake.
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _telling(send: Send, limit: int, remaining: int) -> Send:
+    """A `send` whose answers tell of the hourly limit."""
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message["headers"])
+            headers["X-FeatureRateLimit-Limit"] = str(limit)
+            headers["X-FeatureRateLimit-Remaining"] = str(remaining)
+        await send(message)
+
+    return told
 
 
 def _is_limited(scope: Scope) -> bool:

@@ -66,6 +66,7 @@ class Storing:
         finally:
             await run_in_threadpool(upload.source.discard)
         if upload.eager and upload.parameters.eager_async and not put.existing:
+            # Told only now, for the event carries what the answer says of its eager images.
             answer["eager"] = self.derive_later(
                 put.asset,
                 upload.eager,
@@ -75,7 +76,6 @@ class Storing:
                     or upload.origin.notification_url,
                 ),
             )
-        if not put.existing:
             await run_in_threadpool(self._cloud.notifier.uploaded, answer, upload.origin)
         if prepared.eager:
             told = upload.parameters.eager_notification_url
@@ -183,6 +183,8 @@ class Storing:
             answer["overwritten"] = True
         if prepared.eager:
             answer["eager"] = self._cloud.keep_eager(put.asset, upload.eager, prepared.eager)
+        if not (upload.eager and parameters.eager_async):
+            self._cloud.notifier.uploaded(answer, upload.origin)
         return put, answer
 
     def _converted(self, upload: Upload, facts: FileFacts) -> FileFacts:

@@ -64,7 +64,10 @@ def test_420_has_the_headers_and_says_when_to_try_again(faulty: Any) -> None:
 
 def test_a_limit_counts_admin_calls_only(faulty: Any, draw: Draw) -> None:
     faulty.fault(limit=2)
-    assert [faulty.admin("ping").status_code for _ in range(4)] == [200, 200, 420, 420]
+    answers = [faulty.admin("ping") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 420, 420]
+    left = [answer.headers["X-FeatureRateLimit-Remaining"] for answer in answers]
+    assert left == ["1", "0", "0", "0"]
     assert faulty.admin("ping").headers["X-FeatureRateLimit-Limit"] == "2"
     faulty.upload(draw(), public_id="p")
     assert faulty.get("image/upload/p.png").status_code == 200
