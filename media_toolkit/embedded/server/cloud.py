@@ -12,14 +12,18 @@ from typing import Any
 
 import anyio
 from anyio import to_thread
+from PIL import Image
 
 from .blobs import Blobs
 from .config import ServerConfig
 from .eager import Eager
+from .formats import open_image
 from .records import Asset, Derived, Records
-from .render import Rendered, render
+from .render import Rendered, Surroundings, render
 from .responses import Responses
-from .transform.parse import Transformation
+from .transform.geometry import Regions
+from .transform.layers import ImageLayer
+from .transform.parse import MissingLayerError, Transformation, parse_transformation
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,32 @@ class Cloud:
         self.blobs.drop(asset.blob)
         return True
 
+    def transformation(self, text: str) -> Transformation:
+        """Read a transformation, named ones too; blocks. TransformationError when it is wrong."""
+
+        def named(name: str) -> str | None:
+            found = self.records.named_transformation(name)
+            return None if found is None else found.transformation
+
+        return parse_transformation(text, named)
+
+    def surroundings(self, asset: Asset) -> Surroundings:
+        """What a transformation of this asset may refer to."""
+        return Surroundings(Regions(), self.open_layer)
+
+    def open_layer(self, layer: ImageLayer) -> Image.Image:
+        """The picture of a layer, opened; blocks. MissingLayerError when there is none."""
+        asset = self.records.get("image", layer.type, layer.public_id)
+        if asset is None:
+            stem, _, _ = layer.public_id.rpartition(".")
+            asset = self.records.get("image", layer.type, stem)
+        if asset is None:
+            raise MissingLayerError(layer.public_id)
+        try:
+            return open_image(self.blobs.path(asset.blob))
+        except FileNotFoundError as error:
+            raise MissingLayerError(layer.public_id) from error
+
     async def derive(
         self, asset: Asset, transformation: Transformation, extension: str | None, accept: str = ""
     ) -> DerivedFile:
@@ -81,7 +111,7 @@ class Cloud:
         Raises ApiError 400 or TransformationError when it cannot be made.
         """
         extension = extension or asset.format
-        key = derived_key(asset, transformation, extension, accept)
+        key = await to_thread.run_sync(self._key, asset, transformation, extension, accept)
         cached = await to_thread.run_sync(self._cached, asset.blob, key)
         if cached is not None:
             return cached
@@ -102,7 +132,7 @@ class Cloud:
     ) -> DerivedFile:
         """Cache and record a derived image; blocks."""
         extension = extension or asset.format
-        key = derived_key(asset, transformation, extension, accept)
+        key = self._key(asset, transformation, extension, accept)
         name = f"{key}.{rendered.format}"
         path = self.blobs.keep_derived(asset.blob, name, rendered.data)
         self.records.add_derived(
@@ -142,10 +172,28 @@ class Cloud:
             if cached is not None:
                 return cached
             source = self.blobs.path(asset.blob)
-            rendered = render(source, asset.format or "", transformation, extension, accept)
+            rendered = render(
+                source,
+                asset.format or "",
+                transformation,
+                extension,
+                accept,
+                self.surroundings(asset),
+            )
             return self.keep(asset, transformation, extension, rendered, accept)
 
         return await to_thread.run_sync(work, limiter=self.painters)
+
+    def _key(
+        self, asset: Asset, transformation: Transformation, extension: str | None, accept: str
+    ) -> str:
+        """The key of a derived image; that of one with layers changes when a layer does."""
+        layers = [
+            self.records.get("image", layer.type, layer.public_id)
+            for layer in sorted(transformation.pictures, key=repr)
+        ]
+        blobs = [layer.blob if layer else "" for layer in layers]
+        return derived_key(asset, transformation, extension, accept, blobs)
 
     def _forget(self, key: str, done: asyncio.Task[DerivedFile]) -> None:
         self._painting.pop(key, None)
@@ -166,13 +214,17 @@ class Cloud:
 
 
 def derived_key(
-    asset: Asset, transformation: Transformation, extension: str | None, accept: str
+    asset: Asset,
+    transformation: Transformation,
+    extension: str | None,
+    accept: str,
+    layers: Sequence[str] = (),
 ) -> str:
-    """Names a derived image: 32 hex digits of blob, transformation, extension and, for `f_auto`,
-    which of the formats that it chooses between the client reads."""
+    """Names a derived image: 32 hex digits of blob, transformation, extension, the blobs of its
+    layers and, for `f_auto`, which of the formats that it chooses between the client reads."""
     reads = ""
     if transformation.last("f") == "auto":
         known = ("image/avif", "image/webp")
         reads = ",".join(name for name in known if name in accept.lower())
-    text = "\n".join((asset.blob, transformation.text, extension or "", reads))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    parts = (asset.blob, transformation.full, extension or "", reads, *layers)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

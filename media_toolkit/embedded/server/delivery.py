@@ -29,7 +29,6 @@ from .transform.parse import (
     TransformationError,
     is_component,
     looks_like_component,
-    parse_transformation,
 )
 from .transform.values import ENCODABLE
 
@@ -98,9 +97,15 @@ class Delivery:
         address = parse_address(_raw_rest(request))
         self._check_signature(address, kind)
         try:
-            transformation = parse_transformation(address.transformation)
+            transformation = await run_in_threadpool(
+                self._cloud.transformation, address.transformation
+            )
         except TransformationError as error:
             raise DeliveryError(400, str(error)) from error
+        if address.signature is None and any(
+            layer.type in SIGNED_TYPES for layer in transformation.pictures
+        ):
+            raise DeliveryError(401, "Unauthorized: a signed URL is required")
         for _ in range(_ATTEMPTS):
             asset, extension = await run_in_threadpool(self._find, resource_type, kind, address)
             try:

@@ -54,7 +54,7 @@ class UploadApi:
         async with received(request, self._cloud.blobs.incoming) as form:
             authenticate(self._cloud, request, form)
             parameters = upload_parameters(form)
-            eager = parse_eager(parameters.eager)
+            eager = parse_eager(parameters.eager, self._cloud.transformation)
             source, filename = await self._file(form)
             filename = parameters.filename_override or filename
             try:
@@ -133,7 +133,14 @@ class UploadApi:
         return Prepared(
             new,
             eager=[
-                render_eager(source.path, facts.resource_type, facts.format, one) for one in eager
+                render_eager(
+                    source.path,
+                    facts.resource_type,
+                    facts.format,
+                    one,
+                    self._cloud.surroundings(new),
+                )
+                for one in eager
             ],
         )
 
