@@ -39,6 +39,20 @@ class IncomingFile:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._file: IO[bytes] | None = None
 
+    @classmethod
+    def of(cls, path: Path) -> IncomingFile:
+        """A file that is on disk already, read through once for its hash; blocks."""
+        file = cls(path)
+        file.size = path.stat().st_size
+        with path.open("rb") as whole:
+            file._md5 = hashlib.file_digest(whole, _md5)
+        return file
+
+    def move(self, path: Path) -> None:
+        """Put the finished file elsewhere on the same disk; blocks."""
+        self.path.replace(path)
+        self.path = path
+
     @property
     def is_full(self) -> bool:
         """Whether enough bytes wait in memory for a `flush`."""
@@ -130,6 +144,10 @@ class Blobs:
     def drop(self, blob: str) -> None:
         """Free the blob's disk space and that of everything derived from it."""
         self.path(blob).unlink(missing_ok=True)
+        self.drop_derived(blob)
+
+    def drop_derived(self, blob: str) -> None:
+        """Free the disk space of everything derived from the blob."""
         shutil.rmtree(self._derived / blob, ignore_errors=True)
 
     def derived(self, blob: str, key: str) -> Path:
@@ -165,6 +183,10 @@ class Blobs:
     def _stored(self) -> Iterator[Path]:
         for shelf in self._blobs.iterdir():
             yield from shelf.iterdir()
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
 
 
 def _sync(path: Path) -> None:

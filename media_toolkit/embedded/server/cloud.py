@@ -14,14 +14,17 @@ import anyio
 from anyio import to_thread
 from PIL import Image
 
+from .background import Background
 from .blobs import Blobs
+from .chunks import ChunkedUploads
 from .config import ServerConfig
 from .eager import Eager
 from .formats import open_image
+from .notifications import Notifier
 from .records import Asset, Derived, Records
 from .render import Rendered, Surroundings, render
 from .responses import Responses
-from .transform.geometry import Regions
+from .transform.geometry import Box, Regions
 from .transform.layers import ImageLayer
 from .transform.parse import MissingLayerError, Transformation, parse_transformation
 
@@ -43,7 +46,11 @@ class Cloud:
         self.responses = Responses(config)
         self.blobs: Blobs
         self.records: Records
+        self.chunks: ChunkedUploads
+        self.notifier: Notifier
+        self.background = Background()
         self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
+        self._notifying: asyncio.Task[None] | None = None
         self._painters: anyio.CapacityLimiter | None = None
 
     def open(self) -> None:
@@ -51,7 +58,10 @@ class Cloud:
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
         self.blobs = Blobs(self.config.data_dir)
         self.records = Records(self.config.data_dir / "records.sqlite3")
+        self.records.delay_search(self.config.search_lag)
         self.blobs.clean(self.records.blobs())
+        self.chunks = ChunkedUploads(self.blobs, self.config.chunk_expiry_s)
+        self.notifier = Notifier(self.config, self.records)
 
     def close(self) -> None:
         """Give the data folder back."""
@@ -67,14 +77,24 @@ class Cloud:
         return self._painters
 
     async def finish(self) -> None:
-        """Wait for the images that are being made."""
+        """Wait for what goes on in the background; uploads in parts are given up."""
+        self.chunks.close()
+        await self.background.finish()
         await asyncio.gather(*self._painting.values(), return_exceptions=True)
+        if self._notifying is not None:
+            self._notifying.cancel()
+            await asyncio.gather(self._notifying, return_exceptions=True)
+        await self.notifier.finish()
+
+    def start(self) -> None:
+        """Begin to deliver notifications; for the event loop, after `open`."""
+        self._notifying = asyncio.create_task(self.notifier.run())
 
     def destroy(self, asset: Asset) -> bool:
         """Forget an asset and free its disk space; blocks. False when it was gone already."""
         if not self.records.delete(asset):
             return False
-        self.blobs.drop(asset.blob)
+        self.release(asset)
         return True
 
     def transformation(self, text: str) -> Transformation:
@@ -88,7 +108,7 @@ class Cloud:
 
     def surroundings(self, asset: Asset) -> Surroundings:
         """What a transformation of this asset may refer to."""
-        return Surroundings(Regions(), self.open_layer)
+        return Surroundings(_regions(asset), self.open_layer)
 
     def open_layer(self, layer: ImageLayer) -> Image.Image:
         """The picture of a layer, opened; blocks. MissingLayerError when there is none."""
@@ -102,6 +122,20 @@ class Cloud:
             return open_image(self.blobs.path(asset.blob))
         except FileNotFoundError as error:
             raise MissingLayerError(layer.public_id) from error
+
+    def drop_derived(self, one: Derived) -> bool:
+        """Forget a derived image and free its disk space; blocks. False when it was gone."""
+        if not self.records.delete_derived(one.id):
+            return False
+        self.blobs.derived(one.blob, one.key).unlink(missing_ok=True)
+        return True
+
+    def release(self, gone: Asset) -> None:
+        """Free the disk space of an asset whose record is gone, but not of a kept version."""
+        if gone.extras.backup:
+            self.blobs.drop_derived(gone.blob)
+        else:
+            self.blobs.drop(gone.blob)
 
     async def derive(
         self, asset: Asset, transformation: Transformation, extension: str | None, accept: str = ""
@@ -193,7 +227,7 @@ class Cloud:
             for layer in sorted(transformation.pictures, key=repr)
         ]
         blobs = [layer.blob if layer else "" for layer in layers]
-        return derived_key(asset, transformation, extension, accept, blobs)
+        return derived_key(asset, transformation, extension, accept, [*blobs, *_told(asset)])
 
     def _forget(self, key: str, done: asyncio.Task[DerivedFile]) -> None:
         self._painting.pop(key, None)
@@ -213,18 +247,34 @@ class Cloud:
         return None
 
 
+def _regions(asset: Asset) -> Regions:
+    """The coordinates that are stored with an asset."""
+
+    def boxes(stored: Sequence[Sequence[int]] | None) -> tuple[Box, ...]:
+        sized = [one for one in stored or () if len(one) == 4 and one[2] > 0 and one[3] > 0]
+        return tuple((float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in sized)
+
+    return Regions(boxes(asset.extras.faces), boxes(asset.extras.custom_coordinates))
+
+
+def _told(asset: Asset) -> list[str]:
+    regions = _regions(asset)
+    return [repr(regions)] if regions.faces or regions.custom else []
+
+
 def derived_key(
     asset: Asset,
     transformation: Transformation,
     extension: str | None,
     accept: str,
-    layers: Sequence[str] = (),
+    around: Sequence[str] = (),
 ) -> str:
-    """Names a derived image: 32 hex digits of blob, transformation, extension, the blobs of its
-    layers and, for `f_auto`, which of the formats that it chooses between the client reads."""
+    """Names a derived image: 32 hex digits of blob, transformation, extension, what is `around`
+    it (blobs of layers, coordinates) and, for `f_auto`, which of the formats that it chooses
+    between the client reads."""
     reads = ""
     if transformation.last("f") == "auto":
         known = ("image/avif", "image/webp")
         reads = ",".join(name for name in known if name in accept.lower())
-    parts = (asset.blob, transformation.full, extension or "", reads, *layers)
+    parts = (asset.blob, transformation.full, extension or "", reads, *around)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -108,6 +108,8 @@ class Delivery:
             raise DeliveryError(401, "Unauthorized: a signed URL is required")
         for _ in range(_ATTEMPTS):
             asset, extension = await run_in_threadpool(self._find, resource_type, kind, address)
+            if address.signature is None and asset.extras.access_mode == "authenticated":
+                raise DeliveryError(401, "Unauthorized: a signed URL is required")
             try:
                 return await self._served(request, asset, transformation, extension)
             except FileNotFoundError:
@@ -220,6 +222,9 @@ def _headers(
     headers = {"Cache-Control": _CACHE_PRIVATE if asset.type in SIGNED_TYPES else _CACHE_PUBLIC}
     if transformation.last("f") == "auto":
         headers["Vary"] = "Accept"
+    for line in asset.extras.headers or ():
+        name, _, value = line.partition(":")
+        headers[name.strip()] = value.strip()
     for flag in transformation.flags:
         name, _, filename = flag.partition(":")
         if name == "attachment":

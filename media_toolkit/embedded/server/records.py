@@ -6,13 +6,17 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .backup_records import BACKUP_SCHEMA, BackupRecords, keep_backup
+from .extras import Extras
 from .folder_records import FOLDER_SCHEMA, FolderRecords
+from .notification_records import NOTIFICATION_SCHEMA, NotificationRecords
 from .preset_records import PRESET_SCHEMA, PresetRecords
+from .search.records import SearchRecords
 from .transformation_records import TRANSFORMATION_SCHEMA, TransformationRecords
 
 _SCHEMA = """
@@ -38,6 +42,7 @@ create table if not exists assets (
     display_name text not null,
     tags text not null,
     context text not null,
+    extras text not null default '{}',
     unique (resource_type, type, public_id)
 );
 create table if not exists derived (
@@ -73,6 +78,7 @@ class Asset:
     display_name: str
     tags: list[str] = field(default_factory=list)
     context: dict[str, str] = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
     asset_id: str = ""
     version: int = 0
     version_id: str = ""
@@ -130,13 +136,37 @@ class NameTakenError(Exception):
     """Another asset has the name already."""
 
 
-class Records(FolderRecords, PresetRecords, TransformationRecords):
+class Records(
+    SearchRecords,
+    BackupRecords,
+    FolderRecords,
+    NotificationRecords,
+    PresetRecords,
+    TransformationRecords,
+):
     """Everything that is kept in `path`; `close` ends every connection that was opened."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        for schema in (_SCHEMA, FOLDER_SCHEMA, PRESET_SCHEMA, TRANSFORMATION_SCHEMA):
+        for schema in (
+            _SCHEMA,
+            BACKUP_SCHEMA,
+            FOLDER_SCHEMA,
+            NOTIFICATION_SCHEMA,
+            PRESET_SCHEMA,
+            TRANSFORMATION_SCHEMA,
+        ):
             self._writer.executescript(schema)
+        self._add_columns()
+
+    def _add_columns(self) -> None:
+        """Bring a file that an older version made to today's schema."""
+        with self._writing() as connection:
+            known = {row["name"] for row in connection.execute("pragma table_info(assets)")}
+            if "extras" not in known:
+                connection.execute(
+                    "alter table assets add column extras text not null default '{}'"
+                )
 
     def put(self, new: Asset, *, overwrite: bool) -> Put:
         """Store an asset, or replace the one of the same name when `overwrite`.
@@ -165,6 +195,7 @@ class Records(FolderRecords, PresetRecords, TransformationRecords):
                 )
                 asset = replace(asset, seq=cursor.lastrowid or 0)
             else:
+                _keep_if_wanted(connection, old)
                 connection.execute("delete from derived where blob = ?", (old.blob,))
                 asset = replace(asset, seq=old.seq)
                 _update(connection, asset)
@@ -197,6 +228,7 @@ class Records(FolderRecords, PresetRecords, TransformationRecords):
             if taken is not None and taken.asset_id != asset.asset_id:
                 if not overwrite:
                     raise NameTakenError(to)
+                _keep_if_wanted(connection, taken)
                 connection.execute("delete from assets where asset_id = ?", (taken.asset_id,))
             else:
                 taken = None
@@ -210,6 +242,8 @@ class Records(FolderRecords, PresetRecords, TransformationRecords):
             cursor = connection.execute(
                 "delete from assets where asset_id = ? and blob = ?", (asset.asset_id, asset.blob)
             )
+            if cursor.rowcount:
+                _keep_if_wanted(connection, asset)
             return cursor.rowcount > 0
 
     def get(self, resource_type: str, type: str, public_id: str) -> Asset | None:
@@ -231,23 +265,48 @@ class Records(FolderRecords, PresetRecords, TransformationRecords):
                 f"select * from assets where {where} order by seq {order} limit ?",
                 [*values, wanted.limit],
             )
-            return [_to_asset(row) for row in rows]
+            return [to_asset(row) for row in rows]
 
     def blobs(self) -> set[str]:
         """The blobs that records refer to."""
         with self._reading() as connection:
-            return {row["blob"] for row in connection.execute("select blob from assets")}
+            query = "select blob from assets union all select blob from backups"
+            return {row["blob"] for row in connection.execute(query)}
 
-    def totals(self) -> tuple[int, int, int]:
-        """Number of assets, number of derived images, bytes of both together."""
+    def totals(self, until: int | None = None) -> tuple[int, int, int]:
+        """Number of assets, number of derived images, bytes of both together.
+
+        With `until` only of the assets that were created before, as they are now.
+        """
+        kept = "where :until is null or created_at < :until"
+        derived = f"from derived where blob in (select blob from assets {kept})"
         with self._reading() as connection:
             row = connection.execute(
-                "select (select count(*) from assets) as assets,"
-                " (select count(*) from derived) as derived,"
-                " (select coalesce(sum(bytes), 0) from assets)"
-                " + (select coalesce(sum(bytes), 0) from derived) as bytes"
+                f"select (select count(*) from assets {kept}) as assets,"
+                f" (select count(*) {derived}) as derived,"
+                f" (select coalesce(sum(bytes), 0) from assets {kept})"
+                f" + (select coalesce(sum(bytes), 0) {derived}) as bytes",
+                {"until": until},
             ).fetchone()
         return row["assets"], row["derived"], row["bytes"]
+
+    def created_at(self) -> int | None:
+        """When the oldest asset was created."""
+        with self._reading() as connection:
+            row = connection.execute("select min(created_at) as first from assets").fetchone()
+        oldest: int | None = row["first"]
+        return oldest
+
+    def tags(self, resource_type: str, prefix: str, after: str, limit: int) -> list[str]:
+        """The tags of a resource type's assets by name, past `after`."""
+        query = (
+            "select distinct tag.value as tag from assets, json_each(assets.tags) as tag"
+            " where resource_type = ? and substr(tag.value, 1, ?) = ? and tag.value > ?"
+            " order by 1 limit ?"
+        )
+        with self._reading() as connection:
+            values = (resource_type, len(prefix), prefix, after, limit)
+            return [row["tag"] for row in connection.execute(query, values)]
 
     def add_derived(self, new: Derived) -> None:
         """Note a derived image; one whose original is gone meanwhile is not noted."""
@@ -257,6 +316,32 @@ class Records(FolderRecords, PresetRecords, TransformationRecords):
                 " select ?, ?, ?, ?, ?, ? where exists (select 1 from assets where blob = ?)",
                 (new.id, new.blob, new.transformation, new.format, new.bytes, new.key, new.blob),
             )
+
+    def get_by_blob(self, blob: str) -> Asset | None:
+        """The asset that has the blob."""
+        with self._reading() as connection:
+            return _one(connection, "blob = ?", (blob,))
+
+    def derived_by_id(self, id: str) -> Derived | None:
+        """One derived image."""
+        with self._reading() as connection:
+            row = connection.execute("select * from derived where id = ?", (id,)).fetchone()
+        return None if row is None else Derived(**dict(row))
+
+    def derived_by(self, transformation: str, after: int, limit: int) -> list[tuple[Derived, int]]:
+        """What was derived by a transformation, past `after`, each with its place."""
+        query = (
+            "select *, rowid as place from derived where transformation = ? and rowid > ?"
+            " order by rowid limit ?"
+        )
+        with self._reading() as connection:
+            rows = [dict(row) for row in connection.execute(query, (transformation, after, limit))]
+        return [(Derived(**row), place) for row in rows if (place := row.pop("place"))]
+
+    def delete_derived(self, id: str) -> bool:
+        """Forget one derived image; False when it was gone already."""
+        with self._writing() as connection:
+            return connection.execute("delete from derived where id = ?", (id,)).rowcount > 0
 
     def derived(self, blob: str) -> list[Derived]:
         """The derived images of a blob, oldest first."""
@@ -269,25 +354,40 @@ _COLUMNS = list(Asset.__dataclass_fields__)
 _JSON_COLUMNS = frozenset({"tags", "context"})
 
 
+def _keep_if_wanted(connection: sqlite3.Connection, asset: Asset) -> None:
+    """Keep a version that goes, if it was uploaded with `backup`."""
+    if asset.extras.backup:
+        keep_backup(connection, {name: _to_column(asset, name) for name in _COLUMNS})
+
+
+def restored(record: Mapping[str, Any]) -> Asset:
+    """The asset whose columns a backup kept."""
+    return to_asset(record)
+
+
 def _name(asset: Asset) -> tuple[str, str, str]:
     return asset.resource_type, asset.type, asset.public_id
 
 
 def _to_column(asset: Asset, name: str) -> Any:
     value = getattr(asset, name)
+    if name == "extras":
+        return asset.extras.to_json()
     return json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS else value
 
 
-def _to_asset(row: sqlite3.Row) -> Asset:
-    values = dict(row)
+def to_asset(row: Mapping[str, Any] | sqlite3.Row) -> Asset:
+    """The asset of a row of `assets`, whatever else the row has."""
+    values = {name: row[name] for name in _COLUMNS}
     for name in _JSON_COLUMNS:
         values[name] = json.loads(values[name])
+    values["extras"] = Extras.from_json(values["extras"])
     return Asset(**values)
 
 
 def _one(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> Asset | None:
     row = connection.execute(f"select * from assets where {where}", values).fetchone()
-    return None if row is None else _to_asset(row)
+    return None if row is None else to_asset(row)
 
 
 def _update(connection: sqlite3.Connection, asset: Asset) -> None:
