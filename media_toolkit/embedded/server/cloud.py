@@ -27,6 +27,7 @@ from .responses import Responses
 from .transform.geometry import Box, Regions
 from .transform.layers import ImageLayer
 from .transform.parse import MissingLayerError, Transformation, parse_transformation
+from .video import render_video
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,8 @@ class Cloud:
             if cached is not None:
                 return cached
             source = self.blobs.path(asset.blob)
-            rendered = render(
+            paint = render_video if asset.resource_type == "video" else render
+            rendered = paint(
                 source,
                 asset.format or "",
                 transformation,

@@ -26,9 +26,10 @@ from .transform.parse import (
     Transformation,
     TransformationError,
 )
-from .transform.values import ENCODABLE
+from .transform.values import ENCODABLE, VIDEO_ENCODABLE
 
 _ATTEMPTS = 3
+_EXTENSIONS = {"image": ENCODABLE, "video": ENCODABLE | VIDEO_ENCODABLE}
 _CACHE_PUBLIC = "public, no-transform, immutable, max-age=2592000"
 _CACHE_PRIVATE = "private, no-transform, max-age=2592000"
 
@@ -72,7 +73,7 @@ class Delivery:
         extension: str | None,
     ) -> Response:
         converts = extension is not None and extension != asset.format
-        if transformation.paints or (converts and asset.resource_type == "image"):
+        if transformation.paints or (converts and asset.resource_type != "raw"):
             return await self._derived(request, asset, transformation, extension)
         if converts:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
@@ -137,13 +138,13 @@ class Delivery:
         transformation: Transformation,
         extension: str | None,
     ) -> Response:
-        if asset.resource_type != "image":
+        if asset.resource_type == "raw":
             raise DeliveryError(
                 400,
                 "Unsupported transformation on this server - "
-                f"{transformation.text or extension} ({asset.resource_type})",
+                f"{transformation.text or extension} (raw)",
             )
-        if extension is not None and extension not in ENCODABLE:
+        if extension is not None and extension not in _EXTENSIONS[asset.resource_type]:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
         accept = request.headers.get("accept", "")
         try:

@@ -10,7 +10,8 @@ from .errors import ApiError
 from .formats import normal_format
 from .render import Rendered, Surroundings, render
 from .transform.parse import Transformation, TransformationError, parse_transformation
-from .transform.values import ENCODABLE
+from .transform.values import ENCODABLE, VIDEO_ENCODABLE
+from .video import render_video
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def parse_eager(
     for text in texts:
         path, slash, last = text.rpartition("/")
         extension = None
-        if slash and (not last or normal_format(last) in ENCODABLE):
+        if slash and (not last or normal_format(last) in ENCODABLE | VIDEO_ENCODABLE):
             text, extension = path, normal_format(last) or None
         try:
             transformation = read(text)
@@ -57,9 +58,10 @@ def render_eager(
     surroundings: Surroundings | None = None,
 ) -> Rendered:
     """Paint one eager transformation of a file; ApiError 400 when it cannot be done."""
-    if resource_type != "image":
-        raise ApiError(400, f"Unsupported parameter on this server - eager ({resource_type})")
+    if resource_type == "raw":
+        raise ApiError(400, "Unsupported parameter on this server - eager (raw)")
+    paint = render_video if resource_type == "video" else render
     try:
-        return render(path, stored or "", one.transformation, one.extension, "", surroundings)
+        return paint(path, stored or "", one.transformation, one.extension, "", surroundings)
     except TransformationError as error:
         raise ApiError(400, str(error)) from error

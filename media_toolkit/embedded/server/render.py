@@ -20,7 +20,7 @@ from .transform.parse import (
     without_automatic_gravity,
 )
 from .transform.pixels import has_alpha
-from .transform.values import ENCODABLE
+from .transform.values import ENCODABLE, VIDEO_KEYS
 
 MAX_ANIMATED_PIXELS = 100_000_000
 
@@ -58,6 +58,9 @@ def render(
     sizes out of bounds.
     """
     around = surroundings or Surroundings()
+    for component in transformation.components:
+        if foreign := VIDEO_KEYS & component.values.keys():
+            raise TransformationError(f"Invalid transformation component - {min(foreign)} (image)")
     with open_image(path) as image:
         try:
             frames, times = _painted(image, stored, transformation, extension, accept, around)

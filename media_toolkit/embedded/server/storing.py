@@ -148,6 +148,8 @@ class Storing:
             stored = self._cloud.records.get(new.resource_type, new.type, new.public_id)
             if stored is not None:
                 return Prepared(new, stored)
+        if facts.media is not None:
+            new = replace(new, extras=replace(new.extras, media=facts.media))
         if facts.resource_type == "image":
             new = replace(new, extras=_read_facts(source, new, parameters.facts))
         if parameters.eager_async:

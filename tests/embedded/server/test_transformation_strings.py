@@ -51,7 +51,7 @@ def test_angles_keep_their_order() -> None:
         ("t_named", "t_named"),
         ("if_w_gt_100", "if_w_gt_100"),
         ("$size_100", "$size_100"),
-        ("vc_h264", "vc_h264"),
+        ("br_500k", "br_500k"),
     ],
 )
 def test_an_unknown_key_is_an_invalid_component(text: str, named: str) -> None:

@@ -71,6 +71,7 @@ class Canvas:
     regions: Regions = field(default_factory=Regions)
     open_layer: Opener = no_layers
     budget: Budget = field(default_factory=Budget)
+    ground: Color = WHITE
 
     def replace(self, image: Image.Image) -> None:
         """Go on with another picture."""
@@ -87,8 +88,11 @@ def paint(
     regions: Regions | None = None,
     open_layer: Opener = no_layers,
     budget: Budget | None = None,
+    ground: Color = WHITE,
 ) -> Image.Image:
     """Apply the whole chain to an opened image; only to its current frame.
+
+    `ground` is what opaque pictures are padded with.
 
     Returns a picture in mode L, LA, RGB or RGBA. TransformationError when a size is too large or
     the work too much; MissingLayerError when a layer's picture is not there.
@@ -96,7 +100,14 @@ def paint(
     turned = orientation(image) if not _ignores_orientation(transformation) else 1
     size = image.size if turned < 5 else (image.height, image.width)
     canvas = Canvas(
-        image, size, size, transformation.dpr, regions or Regions(), open_layer, budget or Budget()
+        image,
+        size,
+        size,
+        transformation.dpr,
+        regions or Regions(),
+        open_layer,
+        budget or Budget(),
+        ground,
     )
     _decode_reduced(canvas, transformation, swapped=turned >= 5)
     canvas.image.load()
@@ -200,7 +211,7 @@ def _resize(canvas: Canvas, component: Component) -> None:
         return
     resized = _cut_and_scale(canvas, plan)
     if component.get("c") in PAD_MODES:
-        resized = _padded(resized, plan, component.get("b"), canvas.image)
+        resized = _padded(resized, plan, component.get("b"), canvas)
     canvas.replace(resized)
     canvas.regions = canvas.regions.moved(lambda box: _moved(box, plan))
 
@@ -240,11 +251,11 @@ def _cut_and_scale(canvas: Canvas, plan: Plan) -> Image.Image:
 
 
 def _padded(
-    image: Image.Image, plan: Plan, background: Background | None, whole: Image.Image
+    image: Image.Image, plan: Plan, background: Background | None, canvas: Canvas
 ) -> Image.Image:
-    color = CLEAR if has_alpha(image) else WHITE
+    color = CLEAR if has_alpha(image) else canvas.ground
     if background is not None:
-        color = background.color or edge_color(whole)
+        color = background.color or edge_color(canvas.image)
     mode = "RGBA" if has_alpha(image) or color[3] < 255 else "RGB"
     if not plan.pads and not has_alpha(image):
         return image

@@ -21,8 +21,7 @@ MAX_NAMED_DEPTH = 4
 _LOOKS_LIKE = re.compile(r"([a-z]{1,3})_(.*)", re.DOTALL)
 # Keys that Cloudinary knows and this server does not implement: still never part of a public_id.
 FOREIGN_KEYS = frozenset(
-    {"ac", "af", "bl", "br", "cs", "d", "dl", "dn", "dr", "du", "eo", "fn", "fps"}
-    | {"if", "ki", "p", "so", "sp", "t", "vc", "vs"}
+    {"af", "bl", "br", "cs", "d", "dl", "dn", "dr", "fn", "fps", "if", "ki", "p", "sp", "t", "vs"}
 )
 _PLACEMENT_KEYS = frozenset({"g", "x", "y", "fl"})
 # The text that `t_<name>` stands for, or None.

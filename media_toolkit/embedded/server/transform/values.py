@@ -114,6 +114,18 @@ class Level:
     default: int | None
 
 
+@dataclass(frozen=True)
+class Offset:
+    """A moment in a video: seconds, or a `share` of its length."""
+
+    value: float
+    share: bool = False
+
+    def seconds(self, length: float) -> float:
+        """The moment in a video that lasts `length` seconds."""
+        return self.value * length if self.share else self.value
+
+
 # Faces are not detected: without stored coordinates each of these is what Cloudinary documents
 # for a picture in which none were found, which is `north` for a bare `face`.
 _NORTH_FACE = Gravity(0.5, 0.0, regions=("face",))
@@ -203,13 +215,14 @@ def _quality(text: str) -> Quality:
     return Quality(int(match.group(1)), chroma=match.group(2))
 
 
+VIDEO_ENCODABLE = frozenset({"mp4", "mov", "webm"})
 ENCODABLE = frozenset({"jpg", "png", "webp", "avif", "gif", "bmp", "tiff", "ico", "jp2"})
 
 
 def _format(text: str) -> str:
-    if text in ("auto", "auto:image", "auto:animated"):
+    if text in ("auto", "auto:image", "auto:animated", "auto:video"):
         return "auto"
-    return _choice(ENCODABLE)(normal_format(text))
+    return _choice(ENCODABLE | VIDEO_ENCODABLE)(normal_format(text))
 
 
 def _rotation(text: str) -> Rotation:
@@ -302,6 +315,15 @@ def _dpr(text: str) -> float:
     return 1.0 if text == "auto" else _positive(10)(text)
 
 
+def _offset(text: str) -> Offset:
+    if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
+        return Offset(float(text))
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,6})?)[p%]", text)
+    if match is None or float(match.group(1)) > 100:
+        raise ValueError
+    return Offset(float(match.group(1)) / 100, share=True)
+
+
 def _page(text: str) -> int:
     if re.fullmatch(r"\d{1,5}", text) and int(text) > 0:
         return int(text)
@@ -375,15 +397,20 @@ class Parameter:
     read: Callable[[str], Any] = field(repr=False)
 
 
+# These are about time and sound, so only a video can have them.
+VIDEO_KEYS = frozenset({"ac", "du", "eo", "so", "vc"})
 PARAMETERS: dict[str, Parameter] = {
     "a": Parameter("angle", _rotation),
+    "ac": Parameter("audio codec", _choice(frozenset({"none"}))),
     "ar": Parameter("aspect ratio", _aspect_ratio),
     "b": Parameter("background", _background),
     "bo": Parameter("border", _border),
     "c": Parameter("crop mode", _choice(CROP_MODES)),
     "co": Parameter("color", read_color),
     "dpr": Parameter("dpr", _dpr),
+    "du": Parameter("duration", _offset),
     "e": Parameter("effect", _effect),
+    "eo": Parameter("end offset", _offset),
     "f": Parameter("format", _format),
     "fl": Parameter("flag", _flags),
     "g": Parameter("gravity", _gravity),
@@ -393,7 +420,9 @@ PARAMETERS: dict[str, Parameter] = {
     "pg": Parameter("page", _page),
     "q": Parameter("quality", _quality),
     "r": Parameter("radius", _radius),
+    "so": Parameter("start offset", _offset),
     "u": Parameter("underlay", read_layer),
+    "vc": Parameter("video codec", _choice(frozenset({"auto"}))),
     "w": Parameter("width", _length),
     "x": Parameter("x", _coordinate),
     "y": Parameter("y", _coordinate),
