@@ -150,7 +150,7 @@ def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
             for cursor in ("", "/{cursor}")
         ),
         _DeliveryRoute(
-            "/{cloud}/{resource_type}/{type}/{path:path}",
+            "/{cloud}/{path:path}",
             in_cloud(delivery.deliver, _unknown_customer),
             methods=["GET"],
         ),

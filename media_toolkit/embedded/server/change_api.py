@@ -67,7 +67,7 @@ class ChangeApi:
         form = await received_form(self._cloud, request, _EXPLICIT)
         public_id = required(form, "public_id")
         name = (resource_type(request), delivery_type(form), public_id)
-        wanted = parse_eager(eager(form))
+        wanted = parse_eager(eager(form), self._cloud.transformation)
         later = boolean(form, "eager_async", False)
         source = origin(request, form)
         told = check_url(form.text("eager_notification_url"), "eager_notification_url")
@@ -79,7 +79,9 @@ class ChangeApi:
                 raise ApiError(404, f"Resource not found - {public_id}")
             path = self._cloud.blobs.path(asset.blob)
             rendered = [
-                render_eager(path, asset.resource_type, asset.format, one)
+                render_eager(
+                    path, asset.resource_type, asset.format, one, self._cloud.surroundings(asset)
+                )
                 for one in ([] if later else wanted)
             ]
             read = Extras()

@@ -15,7 +15,8 @@ class Extras:
 
     `colors` are `[["#RRGGBB", percent]]`, `predominant` the same by palette and colour name;
     `faces` and `custom_coordinates` are boxes `[x, y, width, height]` in pixels of the original;
-    `moderation` is `[{"kind", "status", "updated_at"}]`, newest first.
+    `media` is what an answer tells of a video besides its size; `moderation` is
+    `[{"kind", "status", "updated_at"}]`, newest first.
     """
 
     phash: str | None = None
@@ -30,6 +31,7 @@ class Extras:
     access_mode: str | None = None
     headers: list[str] | None = None
     backup: bool | None = None
+    media: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         """One JSON object of what is there."""

@@ -119,6 +119,7 @@ class Responses:
             "etag": asset.etag,
             "placeholder": False,
         }
+        answer |= asset.extras.media or {}
         answer |= self._urls(asset)
         answer |= {
             "folder": asset.folder,
@@ -167,6 +168,7 @@ class Responses:
             "last_updated": {"updated_at": timestamp(asset.uploaded_at)},
             "derived": [self._derived(asset, one) for one in derived],
         }
+        answer |= asset.extras.media or {}
         if asset.pages is not None:
             answer["pages"] = asset.pages
         return answer

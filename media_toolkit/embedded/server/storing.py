@@ -23,7 +23,7 @@ from .naming import check_folder, choose_public_id, split_filename
 from .notifications import Origin
 from .parameters import UploadParameters, WantedFacts
 from .records import Asset, Put
-from .render import Rendered, render
+from .render import Rendered, Surroundings, render
 from .responses import add_extras
 from .transform.parse import Transformation, TransformationError
 from .transform.values import ENCODABLE
@@ -122,7 +122,8 @@ class Storing:
 
             def work(one: Eager = one) -> dict[str, Any]:
                 path = self._cloud.blobs.path(asset.blob)
-                rendered = render_eager(path, asset.resource_type, asset.format, one)
+                around = self._cloud.surroundings(asset)
+                rendered = render_eager(path, asset.resource_type, asset.format, one, around)
                 return self._cloud.keep_eager(asset, [one], [rendered])[0]
 
             try:
@@ -147,6 +148,8 @@ class Storing:
             stored = self._cloud.records.get(new.resource_type, new.type, new.public_id)
             if stored is not None:
                 return Prepared(new, stored)
+        if facts.media is not None:
+            new = replace(new, extras=replace(new.extras, media=facts.media))
         if facts.resource_type == "image":
             new = replace(new, extras=_read_facts(source, new, parameters.facts))
         if parameters.eager_async:
@@ -154,7 +157,13 @@ class Storing:
         return Prepared(
             new,
             eager=[
-                render_eager(source.path, facts.resource_type, facts.format, one)
+                render_eager(
+                    source.path,
+                    facts.resource_type,
+                    facts.format,
+                    one,
+                    self._cloud.surroundings(new),
+                )
                 for one in upload.eager
             ],
         )
@@ -201,7 +210,12 @@ class Storing:
             raise ApiError(400, f"Unsupported value for parameter format: {name}")
         try:
             rendered = render(
-                upload.source.path, facts.format or "", upload.transformation, name, ""
+                upload.source.path,
+                facts.format or "",
+                upload.transformation,
+                name,
+                "",
+                Surroundings(open_layer=self._cloud.open_layer),
             )
         except TransformationError as error:
             raise ApiError(400, str(error)) from error

@@ -27,7 +27,7 @@ from .parameters import UploadParameters, upload_parameters
 from .presets import apply_preset, check_unsigned
 from .remote import fetch
 from .storing import Storing, Upload
-from .transform.parse import Transformation, TransformationError, parse_transformation
+from .transform.parse import Transformation, TransformationError
 
 
 class UploadApi:
@@ -45,8 +45,8 @@ class UploadApi:
         part = part_of(request.headers)
         async with received(request, self._cloud.blobs.incoming) as form:
             parameters = await self._parameters(request, form)
-            eager = parse_eager(parameters.eager)
-            transformation = _incoming(parameters.transformation)
+            eager = parse_eager(parameters.eager, self._cloud.transformation)
+            transformation = self._incoming(parameters.transformation)
             if part is not None and (known := self._cloud.chunks.answered(part)) is not None:
                 return JSONResponse(known)
             source, filename = await self._given(form)
@@ -84,6 +84,16 @@ class UploadApi:
         if not signed or form.text("upload_preset"):
             await run_in_threadpool(apply_preset, form, self._cloud.records, signed=signed)
         return upload_parameters(form)
+
+    def _incoming(self, text: str) -> Transformation:
+        """The incoming transformation; ApiError 400 names what is wrong in it."""
+        try:
+            transformation = self._cloud.transformation(text)
+        except TransformationError as error:
+            raise ApiError(400, str(error)) from error
+        if transformation.last("f") == "auto":
+            raise ApiError(400, "Invalid transformation component - f_auto (in transformation)")
+        return transformation
 
     async def _assembled(self, part: Part, source: IncomingFile) -> int | IncomingFile:
         try:
@@ -154,17 +164,6 @@ class UploadApi:
             text.discard()
             raise
         return text, "file"
-
-
-def _incoming(text: str) -> Transformation:
-    """The incoming transformation; ApiError 400 names what is wrong in it."""
-    try:
-        transformation = parse_transformation(text)
-    except TransformationError as error:
-        raise ApiError(400, str(error)) from error
-    if transformation.last("f") == "auto":
-        raise ApiError(400, "Invalid transformation component - f_auto (in transformation)")
-    return transformation
 
 
 def _origin(request: Request, parameters: UploadParameters) -> Origin:
