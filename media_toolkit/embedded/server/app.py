@@ -177,9 +177,8 @@ class _DeliveryRoute(Route):
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     await _drain(request)
-    headers: dict[str, str] = {}
+    headers = {"X-Cld-Error": _header_text(error.message)}
     if isinstance(error, DeliveryError):
-        headers["X-Cld-Error"] = _header_text(error.message)
         headers["Cache-Control"] = "no-store"
     admin: AdminCalls | None = getattr(request.state, "admin", None)
     if admin is not None:

@@ -187,6 +187,7 @@ class ArchiveApi:
             naming=Naming(public_id=f"{name.removesuffix('.zip')}.zip"),
             tags=tags(form.text("target_tags")),
             asset_folder=form.text("target_asset_folder") or None,
+            discard_original_filename=True,
         )
         source = await run_in_threadpool(IncomingFile.of, file)
         upload = Upload("raw", source, "", parameters, [], Transformation(), origin(request, form))
