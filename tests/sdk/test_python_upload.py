@@ -127,3 +127,18 @@ def test_a_bearer_token_is_not_accepted(sdk: Any, samples: Path) -> None:
             str(samples / "rocket.jpg"), oauth_token="MTQ0NjJkZmQ5OTM2NDE1ZTZjNGZmZjI4",
             **sdk.options,
         )  # fmt: skip
+
+
+def test_a_version_that_was_replaced_can_be_downloaded(sdk: Any, samples: Path) -> None:
+    first, second = samples / "rocket.jpg", samples / "coffee.png"
+    options = {"public_id": "v", "backup": True, **sdk.options}
+    old = cloudinary.uploader.upload(str(first), **options)
+    new = cloudinary.uploader.upload(str(second), **options)
+    assert new["asset_id"] == old["asset_id"]
+    for answer, path in ((old, first), (new, second)):
+        url = cloudinary.utils.download_backedup_asset(
+            answer["asset_id"], answer["version_id"], **sdk.options
+        )
+        assert fetch(url).content == path.read_bytes()
+    none = cloudinary.utils.download_backedup_asset(old["asset_id"], "0" * 32, **sdk.options)
+    assert fetch(none).status_code == 404

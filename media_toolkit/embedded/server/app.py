@@ -125,6 +125,11 @@ def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
                 ("download", archives.download),
             )
         ),
+        Route(
+            "/v1_1/{cloud}/download_backup",
+            in_cloud(archives.download_backup, _unknown_cloud),
+            methods=["GET"],
+        ),
         *(
             Route(f"/v1_1/{{cloud}}/triggers{path}", administered(handler), methods=[method])
             for method, path, handler in (

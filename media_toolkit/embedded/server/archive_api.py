@@ -112,6 +112,23 @@ class ArchiveApi:
             headers["Content-Disposition"] = _attachment(named)
         return FileResponse(path, headers=headers, filename=None)
 
+    async def download_backup(self, request: Request) -> Response:
+        """One kept version of an asset, or the one that is current."""
+        form = await self._form(request, frozenset({"asset_id", "version_id", "attachment"}))
+        asset_id, version_id = required(form, "asset_id"), required(form, "version_id")
+
+        def find() -> str | None:
+            current = self._cloud.records.get_by_asset_id(asset_id)
+            if current is not None and current.version_id == version_id:
+                return current.blob
+            kept = self._cloud.records.backups(asset_id)
+            return next((one.blob for one in kept if one.version_id == version_id), None)
+
+        blob = await run_in_threadpool(find)
+        if blob is None:
+            raise ApiError(404, f"Resource not found - {asset_id} {version_id}")
+        return FileResponse(self._cloud.blobs.path(blob))
+
     async def _form(self, request: Request, honoured: frozenset[str]) -> Form:
         async with received(request, self._cloud.blobs.incoming) as form:
             add_query(request, form)
