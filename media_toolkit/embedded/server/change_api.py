@@ -103,10 +103,7 @@ class ChangeApi:
             )  # fmt: skip
             if rendered:
                 answer["eager"] = self._cloud.keep_eager(changed, wanted, rendered)
-            if asset.tags != changed.tags:
-                self._cloud.notifier.tags_changed([(asset, changed)], source)
-            if asset.context != changed.context:
-                self._cloud.notifier.context_changed([(asset, changed)], source)
+            self._cloud.notifier.relabelled(asset, changed, source)
             return changed, answer
 
         try:

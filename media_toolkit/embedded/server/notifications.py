@@ -91,6 +91,13 @@ class Notifier:
         del facts["public_id"]
         self.tell("rename", {**facts, "from_type": old.type, "to_type": new.type, **names}, origin)
 
+    def relabelled(self, old: Asset, new: Asset, origin: Origin) -> None:
+        """Tell of other tags and other context of one asset, if they are others."""
+        if old.tags != new.tags:
+            self.tags_changed([(old, new)], origin)
+        if old.context != new.context:
+            self.context_changed([(old, new)], origin)
+
     def tags_changed(self, changes: Sequence[tuple[Asset, Asset]], origin: Origin) -> None:
         """Tell which tags were added to and removed from which assets."""
         resources = [

@@ -157,6 +157,11 @@ def test_triggers_are_told_unless_the_call_names_its_own_url(
     assert listener.received.get(timeout=20)[0] == "/all"
     server.upload(draw(), public_id="b", notification_url=f"{listener.url}/own")
     assert listener.received.get(timeout=20)[0] == "/own"
+    server.session.post(
+        f"{server.api}/resources/image/upload/a", data={"tags": "new"}, auth=server.auth
+    )
+    told = json.loads(listener.received.get(timeout=20)[2])
+    assert told["resources"][0]["added"] == ["new"]
     server.session.delete(f"{server.api}/triggers/{made['id']}", auth=server.auth)
     server.session.delete(
         f"{server.api}/resources/image/upload", params={"all": "true"}, auth=server.auth

@@ -19,6 +19,7 @@ from ..errors import ApiError
 from ..extras import Extras
 from ..form import Form
 from ..naming import check_folder
+from ..notifications import Origin
 from ..parameters import boolean, context, coordinates, tags
 from ..records import Asset
 from ..responses import timestamp
@@ -46,7 +47,7 @@ class AdminUpdate:
         form = await body(self._cloud, request, _PARAMETERS)
         path = request.path_params
         name = (resource_type(request), path["type"], path["public_id"])
-        return await self._changed(lambda: name, name[2], update_change(form))
+        return await self._changed(request, lambda: name, name[2], update_change(form))
 
     async def update_by_asset_id(self, request: Request) -> Response:
         """The same for the asset of an asset_id."""
@@ -57,15 +58,29 @@ class AdminUpdate:
             asset = self._cloud.records.get_by_asset_id(asset_id)
             return None if asset is None else (asset.resource_type, asset.type, asset.public_id)
 
-        return await self._changed(find, asset_id, update_change(form))
+        return await self._changed(request, find, asset_id, update_change(form))
 
     async def _changed(
-        self, find: Callable[[], tuple[str, str, str] | None], name: str, change: Change
+        self,
+        request: Request,
+        find: Callable[[], tuple[str, str, str] | None],
+        name: str,
+        change: Change,
     ) -> Response:
         def work() -> dict[str, Any] | None:
             found = find()
-            changed = found and self._cloud.records.change(*found, change)
-            return self._cloud.responses.detailed(changed, []) if changed else None
+            before: list[Asset] = []
+
+            def noted(asset: Asset) -> Asset:
+                before.append(asset)
+                return change(asset)
+
+            changed = found and self._cloud.records.change(*found, noted)
+            if not changed:
+                return None
+            origin = Origin(request.state.request_id)
+            self._cloud.notifier.relabelled(before[0], changed, origin)
+            return self._cloud.responses.detailed(changed, [])
 
         answer = await run_in_threadpool(work)
         if answer is None:
