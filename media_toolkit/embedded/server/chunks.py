@@ -120,22 +120,36 @@ class ChunkedUploads:
         self._blobs = blobs
         self._expiry_s = expiry_s
         self._uploads: OrderedDict[str, _Assembly] = OrderedDict()
-        self._answers: OrderedDict[Part, dict[str, Any]] = OrderedDict()
+        self._answers: OrderedDict[Part, asyncio.Future[dict[str, Any]]] = OrderedDict()
 
-    def answered(self, part: Part) -> dict[str, Any] | None:
-        """What was answered to this last part before, when its sender asks again."""
-        return self._answers.get(part)
+    async def answered(self, part: Part) -> dict[str, Any] | None:
+        """What was, or soon is, answered to this last part when its sender sends it again.
 
-    def remember(self, part: Part, answer: dict[str, Any]) -> None:
-        """Keep the answer to a last part for a sender that may not have received it."""
-        if part.upload_id:
-            self._answers[part] = answer
+        None when it is new. Raises the ApiError that the upload ended with.
+        """
+        answer = self._answers.get(part)
+        return None if answer is None else await asyncio.shield(answer)
+
+    def remember(self, part: Part, answer: dict[str, Any] | ApiError | None) -> None:
+        """Keep how an upload ended for a sender that may not have heard of it; None forgets."""
+        future = self._answers.get(part)
+        if future is None:
+            return
+        if isinstance(answer, dict):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer or ApiError(500, "Internal server error"))
+            # Nobody may ever ask, and that is no mistake.
+            future.exception()
+        if answer is None:
+            del self._answers[part]
         while len(self._answers) > MAX_REMEMBERED:
             self._answers.popitem(last=False)
 
-    async def add(self, part: Part, file: IncomingFile) -> int | IncomingFile:
+    async def add(self, part: Part, file: IncomingFile) -> int | IncomingFile | None:
         """Take a part: how many bytes are there by now, or the whole file after the last part.
 
+        None when the same last part came meanwhile: `answered` tells how that went.
         Raises ApiError 400 for a part that is too small, too much, or does not fit.
         """
         if file.size != part.end - part.start:
@@ -144,8 +158,12 @@ class ChunkedUploads:
             )
         if file.size < MIN_PART_BYTES and not part.is_last:
             raise ApiError(400, "All parts except EOF-chunk must be larger than 5mb")
+        if part in self._answers:
+            return None
         upload = self._upload(part.upload_id)
         async with upload.lock:
+            if upload.is_gone and part in self._answers:
+                return None
             if upload.is_gone:
                 raise ApiError(400, f"Upload {part.upload_id} was given up: start it again")
             _check_fits(upload, part)
@@ -160,6 +178,7 @@ class ChunkedUploads:
             upload.total = part.total or upload.total
             if upload.size == upload.total and part.is_last:
                 self._forget(part.upload_id, upload)
+                self._answers[part] = asyncio.get_running_loop().create_future()
                 return await run_in_threadpool(IncomingFile.of, upload.path)
             self._touch(part.upload_id, upload)
         self._make_room()

@@ -47,13 +47,15 @@ class UploadApi:
             parameters = await self._parameters(request, form)
             eager = parse_eager(parameters.eager, self._cloud.transformation)
             transformation = self._incoming(parameters.transformation)
-            if part is not None and (known := self._cloud.chunks.answered(part)) is not None:
+            if part is not None and (known := await self._cloud.chunks.answered(part)) is not None:
                 return JSONResponse(known)
             source, filename = await self._given(form)
             if filename is None and not parameters.is_async:
                 source, filename = await run_in_threadpool(self._follow, source)
             if part is not None and not part.is_whole:
                 assembled = await self._assembled(part, source)
+                if assembled is None:
+                    return JSONResponse(await self._cloud.chunks.answered(part))
                 if isinstance(assembled, int):
                     return JSONResponse(_unfinished(assembled, wanted, parameters))
                 source = assembled
@@ -66,13 +68,19 @@ class UploadApi:
                 transformation,
                 _origin(request, parameters),
             )
-            if parameters.is_async:
-                answer = await self._later(form, upload, follow=filename is None)
-            else:
-                answer = await self._storing.store(upload)
-        if part is not None:
-            self._cloud.chunks.remember(part, answer)
-        return JSONResponse(answer)
+            outcome: dict[str, Any] | ApiError | None = None
+            try:
+                if parameters.is_async:
+                    outcome = await self._later(form, upload, follow=filename is None)
+                else:
+                    outcome = await self._storing.store(upload)
+            except ApiError as error:
+                outcome = error
+                raise
+            finally:
+                if part is not None:
+                    self._cloud.chunks.remember(part, outcome)
+        return JSONResponse(outcome)
 
     async def _parameters(self, request: Request, form: Form) -> UploadParameters:
         """Who asks, and for what, with the upload preset's settings."""
@@ -95,7 +103,7 @@ class UploadApi:
             raise ApiError(400, "Invalid transformation component - f_auto (in transformation)")
         return transformation
 
-    async def _assembled(self, part: Part, source: IncomingFile) -> int | IncomingFile:
+    async def _assembled(self, part: Part, source: IncomingFile) -> int | IncomingFile | None:
         try:
             return await self._cloud.chunks.add(part, source)
         finally:

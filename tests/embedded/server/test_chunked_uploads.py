@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -166,4 +167,32 @@ def test_a_broken_image_in_parts_is_refused_and_leaves_nothing(server: Any) -> N
             },
         )
     assert message(answer) == "Invalid image file"
+    assert server.files() == []
+
+
+def test_a_last_part_that_is_sent_twice_at_once_makes_one_asset(server: Any) -> None:
+    for part in PARTS[:2]:
+        send(server, *part)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: send(server, *PARTS[2]).json(), range(6)))
+    assert answers == [answers[0]] * 6
+    assert answers[0]["etag"] == hashlib.md5(DATA).hexdigest()
+    assert len(server.admin("resources/raw").json()["resources"]) == 1
+
+
+def test_a_refusal_of_the_whole_is_repeated_to_who_asks_again(server: Any) -> None:
+    def last() -> str:
+        answer = server.session.post(
+            f"{server.api}/image/upload",
+            data=server.signed(),
+            files={"file": ("data.jpg", DATA[6 * MB :])},
+            headers={
+                "Content-Range": f"bytes {6 * MB}-{len(DATA) - 1}/{len(DATA)}",
+                "X-Unique-Upload-Id": "one",
+            },
+        )
+        return message(answer)
+
+    send(server, *PARTS[0])
+    assert [last(), last()] == ["Invalid image file"] * 2
     assert server.files() == []
