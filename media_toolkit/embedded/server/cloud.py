@@ -57,7 +57,7 @@ class Cloud:
     def open(self) -> None:
         """Take the data folder and remove what a crash left in it."""
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
-        self.blobs = Blobs(self.config.data_dir)
+        self.blobs = Blobs(self.config.data_dir, self.config.derived_limit_bytes)
         self.records = Records(self.config.data_dir / "records.sqlite3")
         self.records.delay_search(self.config.search_lag)
         self.blobs.clean(self.records.blobs())
@@ -128,7 +128,7 @@ class Cloud:
         """Forget a derived image and free its disk space; blocks. False when it was gone."""
         if not self.records.delete_derived(one.id):
             return False
-        self.blobs.derived(one.blob, one.key).unlink(missing_ok=True)
+        self.blobs.remove_derived(one.blob, one.key)
         return True
 
     def release(self, gone: Asset) -> None:
@@ -238,15 +238,8 @@ class Cloud:
             done.exception()
 
     def _cached(self, blob: str, key: str) -> DerivedFile | None:
-        folder = self.blobs.derived(blob, "")
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith(key):
-                        return DerivedFile(Path(entry.path), entry.name[len(key) + 1 :], key)
-        except FileNotFoundError:
-            return None
-        return None
+        path = self.blobs.find_derived(blob, key)
+        return None if path is None else DerivedFile(path, path.suffix[1:], key)
 
 
 def _regions(asset: Asset) -> Regions:

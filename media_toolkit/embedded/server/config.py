@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .derived_cache import DEFAULT_LIMIT_BYTES
+
 
 @dataclass(frozen=True)
 class ServerConfig:
@@ -18,6 +20,7 @@ class ServerConfig:
     `chunk_expiry_s` is how long an upload in parts is kept without hearing of it.
     `notification_urls` are told of every event; a delivery that fails is tried again after each
     of `notification_pauses_s`, which are Cloudinary's by default.
+    `derived_limit_bytes` bounds what the files made from others take up on disk.
     `faults` are failures on purpose, in force from the start (see `faults`).
     """
 
@@ -31,4 +34,5 @@ class ServerConfig:
     chunk_expiry_s: float = 3600.0
     notification_urls: tuple[str, ...] = ()
     notification_pauses_s: tuple[float, ...] = (180.0, 360.0, 540.0)
+    derived_limit_bytes: int = DEFAULT_LIMIT_BYTES
     faults: tuple[str, ...] = ()

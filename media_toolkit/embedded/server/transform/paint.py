@@ -298,6 +298,8 @@ def _round_corners(canvas: Canvas, component: Component) -> None:
     border: Border | None = component.get("bo")
     radii = component.get("r")
     if border is not None:
+        around = 2 * round(border.width * canvas.dpr)
+        canvas.budget.spend((canvas.image.width + around, canvas.image.height + around))
         canvas.replace(bordered(canvas.image, border.width, border.color, radii, canvas.dpr))
         canvas.regions = Regions()
     elif any(radii):
@@ -333,6 +335,10 @@ def _rotate(canvas: Canvas, component: Component) -> None:
             image = ImageOps.flip(image)
         elif isinstance(step, float) and step:
             image = _turned(image, step)
+            if step % 90:
+                # Costs as much as several resizes.
+                canvas.budget.spend(image.size)
+                canvas.budget.spend(image.size)
     if rotation.steps:
         canvas.replace(image)
         canvas.regions = Regions()
