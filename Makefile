@@ -17,6 +17,7 @@ lab: .venv/.installed
 
 test: .venv/.installed
 	@bash tools/install_chromium.sh
+	@bash tools/install_node.sh
 	$(PY) -m pytest
 
 lint: .venv/.installed

@@ -12,13 +12,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.settings import Settings
 from media_toolkit.toolkit import MediaToolkit, connect
+
+if TYPE_CHECKING:
+    from media_toolkit.embedded.options import ServerOptions
 
 app = typer.Typer(
     name="media-toolkit", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -63,13 +66,37 @@ def ingest(
 
 
 @embedded.callback()
-def embedded_stack(context: typer.Context) -> None:
+def embedded_stack(
+    context: typer.Context,
+    search_lag: Annotated[
+        float, typer.Option(help="seconds that searches lag behind changes", min=0)
+    ] = 0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="a fault on purpose, such as status=503,share=0.1")
+    ] = None,
+    notify: Annotated[
+        list[str] | None, typer.Option(help="a URL that is told of every event")
+    ] = None,
+    allow_private_urls: Annotated[
+        bool, typer.Option(help="let uploads by URL read from private addresses")
+    ] = False,
+) -> None:
     """Run the stack in the foreground and print how other programs reach it; Ctrl-C ends it."""
+    from media_toolkit.embedded.options import ServerOptions
+
+    options = ServerOptions(
+        search_lag=search_lag,
+        faults=tuple(fault or ()),
+        notification_urls=tuple(notify or ()),
+        allow_private_urls=allow_private_urls,
+    )
+    _check_options(options)
+    context.obj = None if options == ServerOptions() else options
     if context.invoked_subcommand is not None:
         return
     from media_toolkit.embedded.stack import EmbeddedStack
 
-    stack = EmbeddedStack.join(_stack_settings())
+    stack = EmbeddedStack.join(_stack_settings(), context.obj)
     try:
         with _until_asked_to_end():
             print(f"export CLOUDINARY_URL={shlex.quote(stack.cloudinary_url)}")
@@ -92,7 +119,7 @@ def embedded_run(context: typer.Context) -> None:
 
     if not context.args:
         raise typer.BadParameter("give the command after --", param_hint="COMMAND")
-    stack = EmbeddedStack.join(_stack_settings())
+    stack = EmbeddedStack.join(_stack_settings(), context.obj)
     environment = os.environ | {
         "CLOUDINARY_URL": stack.cloudinary_url,
         "DATABASE_URL": stack.database_url,
@@ -135,6 +162,23 @@ def _run_to_its_end(command: list[str], environment: dict[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+def _check_options(options: ServerOptions) -> None:
+    """Say what is wrong with an option before anything is started."""
+    if not (options.faults or options.notification_urls):
+        return
+    from media_toolkit.embedded.server.errors import ApiError
+    from media_toolkit.embedded.server.faults import parse_fault
+    from media_toolkit.embedded.server.notifications import check_url
+
+    try:
+        for text in options.faults:
+            parse_fault(text)
+        for url in options.notification_urls:
+            check_url(url, "--notify")
+    except ApiError as error:
+        raise typer.BadParameter(error.message) from error
 
 
 def _stack_settings() -> Settings:

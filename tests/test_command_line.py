@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import media_toolkit as mt
+from media_toolkit.embedded.stack import EmbeddedStack
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -75,3 +78,32 @@ def test_ingest_reports_and_fails_when_a_file_was_refused(
     assert bad.returncode == 1
     assert "x.jpg is not an image" in bad.stdout
     assert run("ingest", "nowhere").returncode == 2
+
+
+def test_the_server_fails_on_purpose_where_the_command_line_asks(temporary_home: Any) -> None:
+    code = (
+        "import cloudinary.api, cloudinary.exceptions as e\n"
+        "try: cloudinary.api.ping()\n"
+        "except e.Error as error: print(type(error).__name__)\n"
+        "print(cloudinary.api.usage()['plan'])"
+    )
+    options = ["--fault", "status=500,path=/ping", "--notify", "http://127.0.0.1:9/"]
+    with temporary_home() as home:
+        shown = run(
+            "embedded", *options, "run", "--", sys.executable, "-c", code,
+            MEDIA_TOOLKIT_HOME=str(home),
+        )  # fmt: skip
+        assert EmbeddedStack.join(mt.Settings(home=home)).end_if_unused()
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.split() == ["GeneralError", "Embedded"]
+
+
+@pytest.mark.parametrize(
+    "option", [["--fault", "status=banana"], ["--fault", "colour=red"], ["--notify", "ftp://a"]]
+)
+def test_a_wrong_option_is_named_before_anything_starts(option: list[str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shown = run("embedded", *option, MEDIA_TOOLKIT_HOME=str(home))
+    assert shown.returncode == 2
+    assert "Traceback" not in shown.stderr
+    assert not home.exists()

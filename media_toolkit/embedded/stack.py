@@ -18,6 +18,7 @@ from typing import Self
 
 from media_toolkit.embedded import users
 from media_toolkit.embedded.configuration import StackConfiguration, write_private
+from media_toolkit.embedded.options import ServerOptions
 from media_toolkit.errors import EmbeddedStackError
 from media_toolkit.settings import CloudAccount, Settings
 
@@ -70,8 +71,11 @@ class StackFiles:
 class EmbeddedStack:
     """This process's share in the stack of one home. Made by `join`."""
 
-    def __init__(self, settings: Settings, configuration: StackConfiguration) -> None:
+    def __init__(
+        self, settings: Settings, configuration: StackConfiguration, options: ServerOptions
+    ) -> None:
         self._settings = settings
+        self._options = options
         self._configuration = configuration
         self._files = StackFiles(settings.home)
         self._left = threading.Event()
@@ -81,11 +85,14 @@ class EmbeddedStack:
         self._keeper.start()
 
     @classmethod
-    def join(cls, settings: Settings) -> Self:
+    def join(cls, settings: Settings, options: ServerOptions | None = None) -> Self:
         """Find the stack of `settings.home`, or start it; returns when it answers.
 
+        Without `options` one that runs is taken as it is.
+
         Raises:
-            EmbeddedStackError: when it cannot be started, with the reason and what to do.
+            EmbeddedStackError: when it cannot be started, with the reason and what to do; also
+                when it runs with other options than those asked for.
         """
         files = StackFiles(settings.home)
         files.create()
@@ -93,11 +100,13 @@ class EmbeddedStack:
             configuration = StackConfiguration.of(settings)
             users.register(files.users)
             try:
-                _ensure_supervisor(files)
+                _ensure_supervisor(files, options or ServerOptions())
+                if options is not None:
+                    _check_options(files, options)
             except BaseException:
                 users.unregister(files.users)
                 raise
-        return cls(settings, configuration)
+        return cls(settings, configuration, options or ServerOptions())
 
     @property
     def account(self) -> CloudAccount:
@@ -146,19 +155,19 @@ class EmbeddedStack:
                 if not users.is_locked(self._files.supervisor_lock):
                     with users.exclusive(self._files.lock):
                         if not self._left.is_set():
-                            _ensure_supervisor(self._files)
+                            _ensure_supervisor(self._files, self._options)
                 pause = _KEEPER_INTERVAL_S
             except (EmbeddedStackError, OSError):
                 # The caller's next request says that the server does not answer; try less often.
                 pause = min(pause * 2, 30)
 
 
-def _ensure_supervisor(files: StackFiles) -> None:
+def _ensure_supervisor(files: StackFiles, options: ServerOptions) -> None:
     """Under the stack's lock: start the supervisor unless it runs, wait until it is ready."""
     process = None
     if not users.is_locked(files.supervisor_lock):
         files.state.unlink(missing_ok=True)
-        process = _spawn(files)
+        process = _spawn(files, options)
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
         state = files.read_state()
@@ -184,14 +193,29 @@ def _ensure_supervisor(files: StackFiles) -> None:
     )
 
 
-def _spawn(files: StackFiles) -> subprocess.Popen[bytes]:
+def _check_options(files: StackFiles, options: ServerOptions) -> None:
+    if files.read_state().get("options") != options.to_json():
+        raise EmbeddedStackError(
+            "the embedded stack is running already, with other options",
+            hint="end everything that uses it, or set MEDIA_TOOLKIT_HOME to another folder",
+            ids=("MEDIA_TOOLKIT_HOME",),
+        )
+
+
+def _spawn(files: StackFiles, options: ServerOptions) -> subprocess.Popen[bytes]:
     package_parent = str(Path(__file__).resolve().parents[2])
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, (package_parent, os.environ.get("PYTHONPATH"))))
     }
     with files.log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "media_toolkit.embedded.supervisor", str(files.home)],
+            [
+                sys.executable,
+                "-m",
+                "media_toolkit.embedded.supervisor",
+                str(files.home),
+                options.to_json(),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

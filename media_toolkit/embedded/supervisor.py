@@ -1,6 +1,6 @@
 """The process behind a home's stack: runs Postgres and the server until nobody uses them.
 
-Started by `stack`, never by hand: `python -m media_toolkit.embedded.supervisor HOME`.
+Started by `stack`, never by hand: `python -m media_toolkit.embedded.supervisor HOME OPTIONS`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import uvicorn
 
 from media_toolkit.embedded import users
 from media_toolkit.embedded.configuration import CLOUD_NAME, HOST, StackConfiguration
+from media_toolkit.embedded.options import ServerOptions
 from media_toolkit.embedded.postgres import EmbeddedPostgres, check_port
 from media_toolkit.embedded.server import ServerConfig, create_app
 from media_toolkit.embedded.stack import StackFiles
@@ -33,8 +34,11 @@ _log = logging.getLogger("media_toolkit.embedded")
 class Supervisor:
     """Owns the two services of one home for as long as somebody uses them."""
 
-    def __init__(self, files: StackFiles, configuration: StackConfiguration) -> None:
+    def __init__(
+        self, files: StackFiles, configuration: StackConfiguration, options: ServerOptions
+    ) -> None:
         self._files = files
+        self._options = options
         self._configuration = configuration
         self._postgres = EmbeddedPostgres(configuration)
         self._last_used = time.monotonic()
@@ -67,6 +71,10 @@ class Supervisor:
                 api_key=configuration.api_key,
                 api_secret=configuration.api_secret,
                 public_url=configuration.public_url,
+                search_lag=self._options.search_lag,
+                faults=self._options.faults,
+                notification_urls=self._options.notification_urls,
+                allow_private_urls=self._options.allow_private_urls,
             )
         )
         server = uvicorn.Server(
@@ -80,7 +88,9 @@ class Supervisor:
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         loop.add_signal_handler(signal.SIGUSR1, self._ask_to_end)
-        self._files.write_state(status="ready", pid=str(os.getpid()))
+        self._files.write_state(
+            status="ready", pid=str(os.getpid()), options=self._options.to_json()
+        )
         watching = loop.create_task(self._watch(server))
         await asyncio.wait({serving, watching}, return_when=asyncio.FIRST_COMPLETED)
         # A watch that failed must not leave a server behind that nobody ends.
@@ -146,7 +156,7 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-def main(home: Path) -> int:
+def main(home: Path, options: ServerOptions) -> int:
     """Run until unused; 0 also when another supervisor of this home was faster."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     # It prints whole tracebacks of what `EmbeddedPostgres` reports in one sentence.
@@ -160,7 +170,7 @@ def main(home: Path) -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         files.write_state(status="starting", pid=str(os.getpid()))
-        Supervisor(files, StackConfiguration.kept(home)).run()
+        Supervisor(files, StackConfiguration.kept(home), options).run()
     except MediaToolkitError as error:
         setting = error.ids[0] if error.ids else ""
         files.write_state(status="failed", error=error.message, hint=error.hint, setting=setting)
@@ -172,4 +182,4 @@ def main(home: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), ServerOptions.from_json(sys.argv[2])))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,15 @@ class SdkTarget:
 
     options: dict[str, Any]
     data_dir: Path
+
+    @property
+    def url(self) -> str:
+        """The same as a CLOUDINARY_URL, for programs of their own."""
+        one = self.options
+        return (
+            f"cloudinary://{one['api_key']}:{one['api_secret']}@{one['cloud_name']}"
+            f"?upload_prefix={one['upload_prefix']}&cname={one['cname']}"
+        )
 
 
 @pytest.fixture
@@ -64,3 +76,38 @@ def sdk(tmp_path: Path) -> Iterator[SdkTarget]:
 def samples() -> Path:
     """The folder of sample pictures."""
     return Path(__file__).parents[2] / "sample_media"
+
+
+@pytest.fixture(scope="session")
+def node_sdk() -> Path:
+    """The folder of the official Node SDK, installed at its first use."""
+    folder = Path(__file__).parent / "node"
+    if not (folder / "node_modules" / "cloudinary").exists():
+        npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        subprocess.run(npm, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def node(sdk: SdkTarget, node_sdk: Path) -> Callable[..., Any]:
+    """Runs a program with the Node SDK against the server; returns what it returns.
+
+    Words in capitals, such as SAMPLES, stand for the JSON of the keyword of that name.
+    """
+
+    def run(program: str, **values: Any) -> Any:
+        for name, value in values.items():
+            program = program.replace(name.upper(), json.dumps(value))
+        done = subprocess.run(
+            ["node", "run.js"],
+            cwd=node_sdk,
+            input=program,
+            env={**os.environ, "CLOUDINARY_URL": sdk.url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run

@@ -200,8 +200,8 @@ def test_refusals_become_the_sdks_own_exceptions(sdk: Any, samples: Path) -> Non
         upload(api_key="1")
     with pytest.raises(cloudinary.exceptions.AuthorizationRequired, match="Invalid cloud_name"):
         upload(cloud_name="elsewhere")
-    with pytest.raises(cloudinary.exceptions.BadRequest, match="phash"):
-        upload(phash=True)
+    with pytest.raises(cloudinary.exceptions.BadRequest, match="detection"):
+        upload(detection="adv_face")
     with pytest.raises(cloudinary.exceptions.BadRequest, match="preset"):
         cloudinary.uploader.unsigned_upload(path, "mine", **sdk.options)
     with pytest.raises(cloudinary.exceptions.BadRequest, match="Invalid image file"):

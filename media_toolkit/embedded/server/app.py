@@ -16,13 +16,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .admin_api import AdminApi
+from .admin.calls import AdminCalls
+from .admin.routes import admin_routes
+from .archive_api import ArchiveApi
 from .change_api import ChangeApi
 from .cloud import Cloud
 from .config import ServerConfig
 from .delivery import Delivery
 from .errors import ApiError, DeliveryError
+from .faults import FAULTS_PATH, Faults, FaultyDay
+from .faults_api import FaultsApi
+from .labels_api import LabelsApi
 from .responses import error_response
+from .search.api import SearchApi
+from .triggers_api import TriggersApi
 from .upload_api import UploadApi
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -38,10 +45,12 @@ def create_app(config: ServerConfig) -> Starlette:
     it again.
     """
     cloud = Cloud(config)
+    faults = Faults(config.faults)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(cloud.open)
+        cloud.start()
         try:
             yield
         finally:
@@ -49,8 +58,8 @@ def create_app(config: ServerConfig) -> Starlette:
             await run_in_threadpool(cloud.close)
 
     return Starlette(
-        routes=_routes(cloud),
-        middleware=[Middleware(_Envelope)],
+        routes=_routes(cloud, faults),
+        middleware=[Middleware(_Envelope), Middleware(FaultyDay, faults=faults)],
         exception_handlers={
             ApiError: _refused,
             HTTPException: _no_route,
@@ -61,9 +70,10 @@ def create_app(config: ServerConfig) -> Starlette:
     )
 
 
-def _routes(cloud: Cloud) -> list[Route]:
-    upload, change = UploadApi(cloud), ChangeApi(cloud)
-    admin, delivery = AdminApi(cloud), Delivery(cloud)
+def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
+    archives, triggers = ArchiveApi(cloud), TriggersApi(cloud)
+    upload, change, labels = UploadApi(cloud), ChangeApi(cloud), LabelsApi(cloud)
+    calls, delivery, search = AdminCalls(cloud.config), Delivery(cloud), SearchApi(cloud)
 
     async def about(request: Request) -> Response:
         return JSONResponse(
@@ -84,9 +94,11 @@ def _routes(cloud: Cloud) -> list[Route]:
 
     def administered(handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
-            request.state.admin = admin
-            admin.check(request)
-            return await handler(request)
+            request.state.admin = calls
+            calls.check(request)
+            answer = await handler(request)
+            answer.headers.update(calls.headers())
+            return answer
 
         return in_cloud(checked, _unknown_cloud)
 
@@ -94,35 +106,56 @@ def _routes(cloud: Cloud) -> list[Route]:
         path = f"/v1_1/{{cloud}}/{{resource_type}}/{action}"
         return Route(path, in_cloud(handler, _unknown_cloud), methods=["POST"])
 
-    def get(path: str, handler: Handler) -> Route:
-        return Route(f"/v1_1/{{cloud}}/{path}", administered(handler), methods=["GET"])
-
-    def delete(path: str) -> Route:
-        return Route(f"/v1_1/{{cloud}}/{path}", administered(admin.delete), methods=["DELETE"])
-
     return [
         Route("/", about, methods=["GET"]),
         post("upload", upload.upload),
         post("destroy", change.destroy),
         post("explicit", change.explicit),
         post("rename", change.rename),
-        post("tags", change.tags),
-        post("context", change.context),
-        get("ping", admin.ping),
-        get("usage", admin.usage),
-        get("resources", admin.resource_types),
-        get("resources/by_asset_ids", admin.by_asset_ids),
-        get("resources/by_asset_folder", admin.by_asset_folder),
-        get("resources/{resource_type}/tags/{tag:path}", admin.listing),
-        get("resources/{resource_type}/context", admin.by_context),
-        get("resources/{resource_type}/{type}/{public_id:path}", admin.details),
-        get("resources/{resource_type}/{type}", admin.listing),
-        get("resources/{name}", admin.listing_or_details),
-        delete("resources"),
-        delete("resources/{resource_type}/tags/{tag:path}"),
-        delete("resources/{resource_type}/{type}"),
+        post("tags", labels.tags),
+        post("context", labels.context),
+        *(
+            Route(
+                f"/v1_1/{{cloud}}/{{resource_type}}/{action}",
+                in_cloud(handler, _unknown_cloud),
+                methods=["GET", "POST"],
+            )
+            for action, handler in (
+                ("generate_archive", archives.generate),
+                ("download", archives.download),
+            )
+        ),
+        Route(
+            "/v1_1/{cloud}/download_backup",
+            in_cloud(archives.download_backup, _unknown_cloud),
+            methods=["GET"],
+        ),
+        *(
+            Route(f"/v1_1/{{cloud}}/triggers{path}", administered(handler), methods=[method])
+            for method, path, handler in (
+                ("GET", "", triggers.listing),
+                ("POST", "", triggers.create),
+                ("GET", "/{id}", triggers.details),
+                ("PUT", "/{id}", triggers.update),
+                ("DELETE", "/{id}", triggers.delete),
+            )
+        ),
+        Route(
+            f"/v1_1/{{cloud}}{FAULTS_PATH}",
+            administered(FaultsApi(cloud, faults).govern),
+            methods=["GET", "POST", "DELETE"],
+        ),
+        *admin_routes(cloud, administered),
+        *(
+            Route(
+                "/{cloud}/search/{signature}/{ttl}/{query}" + cursor,
+                in_cloud(search.signed, _unknown_customer),
+                methods=["GET"],
+            )
+            for cursor in ("", "/{cursor}")
+        ),
         _DeliveryRoute(
-            "/{cloud}/{resource_type}/{type}/{path:path}",
+            "/{cloud}/{path:path}",
             in_cloud(delivery.deliver, _unknown_customer),
             methods=["GET"],
         ),
@@ -149,13 +182,12 @@ class _DeliveryRoute(Route):
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     await _drain(request)
-    headers: dict[str, str] = {}
+    headers = {"X-Cld-Error": _header_text(error.message)}
     if isinstance(error, DeliveryError):
-        headers["X-Cld-Error"] = _header_text(error.message)
         headers["Cache-Control"] = "no-store"
-    admin: AdminApi | None = getattr(request.state, "admin", None)
+    admin: AdminCalls | None = getattr(request.state, "admin", None)
     if admin is not None:
-        headers.update(admin.limit_headers())
+        headers.update(admin.headers())
         if error.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="Cloudinary API"'
     return error_response(error.status, error.message, headers)
@@ -212,11 +244,13 @@ class _Envelope:
             return
         is_open = _is_for_pages(scope["path"])
         headers = Headers(scope=scope)
+        request_id = secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
-                answer["X-Request-Id"] = secrets.token_hex(16)
+                answer["X-Request-Id"] = request_id
                 if is_open:
                     answer["Access-Control-Allow-Origin"] = "*"
                     answer["Access-Control-Expose-Headers"] = _EXPOSED

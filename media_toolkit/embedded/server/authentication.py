@@ -42,19 +42,17 @@ def check_upload(
     config: ServerConfig,
     now: float,
     unsigned: Collection[str] = (),
-) -> None:
+) -> bool:
     """Accept an Upload API call by HTTP Basic or by signature, or raise ApiError.
 
+    False for an upload that is meant to be unsigned: only a preset can let it in.
     `unsigned` names parameters that this endpoint leaves out of the signature.
     """
     if authorization is not None:
         check_basic(authorization, config)
-        return
-    if not fields.get("signature") and not fields.get("api_key"):
-        preset = fields.get("upload_preset")
-        if preset:
-            raise ApiError(400, f"Upload preset not found: {preset}")
-        raise ApiError(400, "Upload preset must be specified when using unsigned upload")
+        return True
+    if not fields.get("signature") and (fields.get("upload_preset") or not fields.get("api_key")):
+        return False
     for name in ("api_key", "timestamp", "signature"):
         if not fields.get(name):
             raise ApiError(400, f"Missing required parameter - {name}")
@@ -67,11 +65,14 @@ def check_upload(
         signed = string_to_sign(fields, 2, unsigned)
         raise ApiError(401, f"Invalid Signature {signature}. String to sign - '{signed}'.")
     _check_time(stamp, now)
+    return True
 
 
 def check_basic(authorization: str | None, config: ServerConfig) -> None:
     """Accept `Authorization: Basic <key:secret>`, or raise ApiError."""
     scheme, _, encoded = (authorization or "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        raise ApiError(401, "Invalid OAuth token: use a signature or HTTP Basic")
     if scheme.lower() != "basic":
         raise ApiError(401, "Must supply credentials: HTTP Basic with the API key and secret")
     try:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from .derived_cache import DEFAULT_LIMIT_BYTES, DerivedCache
+
 BUFFER_BYTES = 512 * 1024
 
 
@@ -38,6 +40,20 @@ class IncomingFile:
         self._buffer = bytearray()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._file: IO[bytes] | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> IncomingFile:
+        """A file that is on disk already, read through once for its hash; blocks."""
+        file = cls(path)
+        file.size = path.stat().st_size
+        with path.open("rb") as whole:
+            file._md5 = hashlib.file_digest(whole, _md5)
+        return file
+
+    def move(self, path: Path) -> None:
+        """Put the finished file elsewhere on the same disk; blocks."""
+        self.path.replace(path)
+        self.path = path
 
     @property
     def is_full(self) -> bool:
@@ -85,7 +101,7 @@ class IncomingFile:
 class Blobs:
     """The folders below `data_dir`; one running server may hold them at a time."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, derived_limit: int = DEFAULT_LIMIT_BYTES) -> None:
         self._incoming = data_dir / "incoming"
         self._blobs = data_dir / "blobs"
         self._derived = data_dir / "derived"
@@ -97,6 +113,7 @@ class Blobs:
         except OSError as error:
             self._lock.close()
             raise FolderInUseError(f"another server is running on {data_dir}") from error
+        self._cache = DerivedCache(self._derived, derived_limit)
 
     def close(self) -> None:
         """Release the folder for another server."""
@@ -130,15 +147,27 @@ class Blobs:
     def drop(self, blob: str) -> None:
         """Free the blob's disk space and that of everything derived from it."""
         self.path(blob).unlink(missing_ok=True)
+        self.drop_derived(blob)
+
+    def drop_derived(self, blob: str) -> None:
+        """Free the disk space of everything derived from the blob."""
         shutil.rmtree(self._derived / blob, ignore_errors=True)
+        self._cache.forget_blob(blob)
 
-    def derived(self, blob: str, key: str) -> Path:
-        """Where an image derived from the blob is cached; it may not exist yet."""
-        return self._derived / blob / key
+    def find_derived(self, blob: str, key: str) -> Path | None:
+        """The cached file derived from the blob with that key, whatever its format, or None."""
+        return self._cache.find(blob, key)
 
-    def keep_derived(self, blob: str, key: str, data: bytes) -> Path:
-        """Cache derived bytes, whole or not at all; a blob dropped meanwhile leaves nothing."""
-        target = self.derived(blob, key)
+    def remove_derived(self, blob: str, name: str) -> None:
+        """Free the disk space of one derived file."""
+        self._cache.remove(blob, name)
+
+    def keep_derived(self, blob: str, name: str, data: bytes) -> Path:
+        """Cache derived bytes, whole or not at all; a blob dropped meanwhile leaves nothing.
+
+        `name` is the key and the format. Files that were not used for longest may go for it.
+        """
+        target = self._derived / blob / name
         scratch = self.scratch()
         scratch.write_bytes(data)
         target.parent.mkdir(exist_ok=True)
@@ -147,8 +176,10 @@ class Blobs:
         except FileNotFoundError:
             # Dropped between the two lines above, folder and all.
             scratch.unlink(missing_ok=True)
+        else:
+            self._cache.add(blob, name, len(data))
         if not self.path(blob).exists():
-            shutil.rmtree(target.parent, ignore_errors=True)
+            self.drop_derived(blob)
         return target
 
     def clean(self, known: set[str]) -> None:
@@ -161,10 +192,15 @@ class Blobs:
         for folder in self._derived.iterdir():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+        self._cache.load()
 
     def _stored(self) -> Iterator[Path]:
         for shelf in self._blobs.iterdir():
             yield from shelf.iterdir()
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
 
 
 def _sync(path: Path) -> None:

@@ -1,12 +1,11 @@
-"""The Upload API's calls that change what is stored: destroy, explicit, rename, tags, context.
+"""The Upload API's calls that change one stored asset: destroy, explicit, rename.
 
 https://cloudinary.com/documentation/image_upload_api_reference
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,174 +14,138 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .authentication import check_upload
+from .analysis import analysed
+from .calls import delivery_type, origin, received_form, required, resource_type
 from .cloud import Cloud
 from .eager import parse_eager, render_eager
 from .errors import ApiError
-from .form import Form, received
+from .extras import Extras
+from .form import Form
 from .naming import check_folder, check_public_id
-from .parameters import UPLOAD_TYPES, boolean, check_known, context, eager, tags
+from .notifications import check_url
+from .parameters import boolean, context, eager, given_extras, tags, wanted_facts
 from .records import Asset, NameTakenError
-
-RESOURCE_TYPES = ("image", "video", "raw")
-MAX_IDS = 1000
-# Sent by the SDKs outside the signature, for these two calls only.
-_UNSIGNED = ("notification_url", "batch_id")
+from .responses import add_extras
+from .storing import Storing
 
 Change = Callable[[Asset], Asset]
 
-
-def authenticate(
-    cloud: Cloud, request: Request, form: Form, unsigned: Collection[str] = ()
-) -> None:
-    """Take the query's parameters into the form and check its signature; ApiError if wrong."""
-    for name, value in request.query_params.multi_items():
-        if name.partition("[")[0] not in form.fields:
-            form.add(name, value)
-    authorization = request.headers.get("authorization")
-    check_upload(form.fields, authorization, cloud.config, time.time(), unsigned)
+_EXPLICIT = frozenset(
+    {"public_id", "invalidate", "overwrite", "tags", "context", "asset_folder", "display_name"}
+    | {"eager", "eager_async", "eager_notification_url", "face_coordinates", "custom_coordinates"}
+    | {"phash", "colors", "faces", "image_metadata", "media_metadata", "exif", "moderation"}
+    | {"access_mode", "headers", "backup"}
+)
 
 
 class ChangeApi:
-    """The endpoints that change or remove assets."""
+    """The endpoints that change or remove one asset."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
+        self._storing = Storing(cloud)
 
     async def destroy(self, request: Request) -> Response:
         """Remove an asset and everything derived from it."""
-        form = await self._form(request, {"public_id", "type", "invalidate"})
-        public_id = _required(form, "public_id")
-        name = (_resource_type(request), _type(form), public_id)
+        form = await received_form(self._cloud, request, {"public_id", "invalidate"})
+        public_id = required(form, "public_id")
+        name = (resource_type(request), delivery_type(form), public_id)
+        source = origin(request, form)
 
         def work() -> bool:
             asset = self._cloud.records.get(*name)
-            return asset is not None and self._cloud.destroy(asset)
+            if asset is None or not self._cloud.destroy(asset):
+                return False
+            self._cloud.notifier.deleted([asset], source)
+            return True
 
         found = await run_in_threadpool(work)
         return JSONResponse({"result": "ok" if found else "not found"})
 
     async def explicit(self, request: Request) -> Response:
-        """Change a stored asset's tags, context or folder, and derive eagerly from it."""
-        form = await self._form(
-            request,
-            {"public_id", "type", "invalidate", "overwrite", "eager", "tags", "context"}
-            | {"asset_folder", "display_name"},
-        )
-        public_id = _required(form, "public_id")
-        name = (_resource_type(request), _type(form), public_id)
-        wanted = parse_eager(eager(form))
-        change = _explicit_change(form)
+        """Change what is known of a stored asset, read facts from it, and derive from it."""
+        form = await received_form(self._cloud, request, _EXPLICIT)
+        public_id = required(form, "public_id")
+        name = (resource_type(request), delivery_type(form), public_id)
+        wanted = parse_eager(eager(form), self._cloud.transformation)
+        later = boolean(form, "eager_async", False)
+        source = origin(request, form)
+        told = check_url(form.text("eager_notification_url"), "eager_notification_url")
+        facts, change = wanted_facts(form), _explicit_change(form)
 
-        def work() -> dict[str, Any]:
+        def work() -> tuple[Asset, dict[str, Any]]:
             asset = self._cloud.records.get(*name)
             if asset is None:
                 raise ApiError(404, f"Resource not found - {public_id}")
             path = self._cloud.blobs.path(asset.blob)
             rendered = [
-                render_eager(path, asset.resource_type, asset.format, one) for one in wanted
+                render_eager(
+                    path, asset.resource_type, asset.format, one, self._cloud.surroundings(asset)
+                )
+                for one in ([] if later else wanted)
             ]
-            changed = self._cloud.records.change(*name, change)
+            read = Extras()
+            if asset.resource_type == "image":
+                read = analysed(
+                    path, read,
+                    phash=facts.phash, colors=facts.colors, metadata=bool(facts.metadata),
+                )  # fmt: skip
+            changed = self._cloud.records.change(
+                *name, lambda one: change(replace(one, extras=one.extras.overlaid(read)))
+            )
             if changed is None:
                 raise ApiError(404, f"Resource not found - {public_id}")
             answer = self._cloud.responses.uploaded(changed)
-            if wanted:
+            add_extras(
+                answer, changed,
+                phash=facts.phash, colors=facts.colors, faces=facts.faces,
+                coordinates=True, metadata=facts.metadata,
+            )  # fmt: skip
+            if rendered:
                 answer["eager"] = self._cloud.keep_eager(changed, wanted, rendered)
-            return answer
+            self._cloud.notifier.relabelled(asset, changed, source)
+            return changed, answer
 
-        return JSONResponse(await to_thread.run_sync(work, limiter=self._cloud.painters))
+        try:
+            asset, answer = await to_thread.run_sync(work, limiter=self._cloud.painters)
+        except FileNotFoundError as error:
+            raise ApiError(404, f"Resource not found - {public_id}") from error
+        if wanted and later:
+            eager_source = replace(source, notification_url=told or source.notification_url)
+            answer["eager"] = self._storing.derive_later(asset, wanted, eager_source)
+        elif wanted:
+            await self._storing.tell_derived(asset, answer["eager"], source, told)
+        return JSONResponse(answer)
 
     async def rename(self, request: Request) -> Response:
         """Give an asset another public_id or type; derived images stay."""
-        form = await self._form(
+        form = await received_form(
+            self._cloud,
             request,
-            {"from_public_id", "to_public_id", "type", "to_type", "overwrite", "invalidate"},
+            {"from_public_id", "to_public_id", "to_type", "overwrite", "invalidate"}
+            | {"context", "metadata"},
         )
-        source = _required(form, "from_public_id")
-        target = check_public_id(_required(form, "to_public_id"))
-        resource_type, kind = _resource_type(request), _type(form)
-        to_type = _type(form, "to_type", kind)
+        old_name = required(form, "from_public_id")
+        target = check_public_id(required(form, "to_public_id"))
+        resource, kind = resource_type(request), delivery_type(form)
+        to_type = delivery_type(form, "to_type", kind)
         overwrite = boolean(form, "overwrite", False)
+        source = origin(request, form)
 
         def work() -> dict[str, Any]:
-            asset = self._cloud.records.get(resource_type, kind, source)
+            asset = self._cloud.records.get(resource, kind, old_name)
             if asset is None:
-                raise ApiError(404, f"Resource not found - {source}")
+                raise ApiError(404, f"Resource not found - {old_name}")
             try:
                 put = self._cloud.records.rename(asset, to_type, target, overwrite=overwrite)
             except NameTakenError as error:
                 raise ApiError(400, f"to_public_id ({target}) already exists") from error
             if put.replaced is not None:
-                self._cloud.blobs.drop(put.replaced.blob)
+                self._cloud.release(put.replaced)
+            self._cloud.notifier.renamed(asset, put.asset, source)
             return self._cloud.responses.uploaded(put.asset)
 
         return JSONResponse(await run_in_threadpool(work))
-
-    async def tags(self, request: Request) -> Response:
-        """Add, remove or replace tags on many assets."""
-        form = await self._form(
-            request, {"command", "tag", "public_ids", "type"}, unsigned=_UNSIGNED
-        )
-        command = form.text("command")
-        given = tags(form.text("tag"))
-        if not given and command != "remove_all":
-            raise ApiError(400, "Missing required parameter - tag")
-        changes: dict[str, Change] = {
-            "add": lambda asset: replace(asset, tags=tags(",".join([*asset.tags, *given]))),
-            "remove": lambda asset: replace(
-                asset, tags=[tag for tag in asset.tags if tag not in given]
-            ),
-            "replace": lambda asset: replace(asset, tags=given),
-            "remove_all": lambda asset: replace(asset, tags=[]),
-        }
-        return await self._change_many(request, form, changes, command)
-
-    async def context(self, request: Request) -> Response:
-        """Add context to many assets, or remove all of it."""
-        form = await self._form(
-            request, {"command", "context", "public_ids", "type"}, unsigned=_UNSIGNED
-        )
-        command = form.text("command")
-        given = context(form.text("context"))
-        if not given and command != "remove_all":
-            raise ApiError(400, "Missing required parameter - context")
-        changes: dict[str, Change] = {
-            "add": lambda asset: replace(asset, context={**asset.context, **given}),
-            "remove_all": lambda asset: replace(asset, context={}),
-        }
-        return await self._change_many(request, form, changes, command)
-
-    async def _form(
-        self, request: Request, honoured: set[str], unsigned: Collection[str] = ()
-    ) -> Form:
-        async with received(request, self._cloud.blobs.incoming) as form:
-            authenticate(self._cloud, request, form, unsigned)
-            check_known(form, frozenset(honoured))
-            return form
-
-    async def _change_many(
-        self, request: Request, form: Form, changes: dict[str, Change], command: str
-    ) -> Response:
-        """Apply one command to each of `public_ids`; answers the ones that exist."""
-        change = changes.get(command)
-        if change is None:
-            raise ApiError(400, f"Unsupported value for parameter command: {command}")
-        public_ids = form.many("public_ids")
-        if not public_ids:
-            raise ApiError(400, "Missing required parameter - public_ids")
-        if len(public_ids) > MAX_IDS:
-            raise ApiError(400, f"Too many public_ids: at most {MAX_IDS} in one call")
-        resource_type, kind = _resource_type(request), _type(form)
-
-        def work() -> list[str]:
-            records = self._cloud.records
-            return [
-                public_id
-                for public_id in public_ids
-                if records.change(resource_type, kind, public_id, change) is not None
-            ]
-
-        return JSONResponse({"public_ids": await run_in_threadpool(work)})
 
 
 def _explicit_change(form: Form) -> Change:
@@ -195,25 +158,5 @@ def _explicit_change(form: Form) -> Change:
         values["asset_folder"] = check_folder(form.text("asset_folder"), "asset_folder")
     if form.text("display_name"):
         values["display_name"] = form.text("display_name")
-    return lambda asset: replace(asset, **values)
-
-
-def _required(form: Form, name: str) -> str:
-    value = form.text(name)
-    if not value:
-        raise ApiError(400, f"Missing required parameter - {name}")
-    return value
-
-
-def _resource_type(request: Request) -> str:
-    name: str = request.path_params["resource_type"]
-    if name not in RESOURCE_TYPES:
-        raise ApiError(400, f"Invalid resource type {name}")
-    return name
-
-
-def _type(form: Form, parameter: str = "type", default: str = "upload") -> str:
-    kind = form.text(parameter) or default
-    if kind not in UPLOAD_TYPES:
-        raise ApiError(400, f"Invalid value for parameter {parameter}: {kind}")
-    return kind
+    given = given_extras(form)
+    return lambda asset: replace(asset, extras=asset.extras.overlaid(given), **values)

@@ -12,14 +12,22 @@ from typing import Any
 
 import anyio
 from anyio import to_thread
+from PIL import Image
 
+from .background import Background
 from .blobs import Blobs
+from .chunks import ChunkedUploads
 from .config import ServerConfig
 from .eager import Eager
+from .formats import open_image
+from .notifications import Notifier
 from .records import Asset, Derived, Records
-from .render import Rendered, render
+from .render import Rendered, Surroundings, render
 from .responses import Responses
-from .transform.parse import Transformation
+from .transform.geometry import Box, Regions
+from .transform.layers import ImageLayer
+from .transform.parse import MissingLayerError, Transformation, parse_transformation
+from .video import render_video
 
 
 @dataclass(frozen=True)
@@ -39,15 +47,22 @@ class Cloud:
         self.responses = Responses(config)
         self.blobs: Blobs
         self.records: Records
+        self.chunks: ChunkedUploads
+        self.notifier: Notifier
+        self.background = Background()
         self._painting: dict[str, asyncio.Task[DerivedFile]] = {}
+        self._notifying: asyncio.Task[None] | None = None
         self._painters: anyio.CapacityLimiter | None = None
 
     def open(self) -> None:
         """Take the data folder and remove what a crash left in it."""
         self.config.data_dir.mkdir(parents=True, exist_ok=True)
-        self.blobs = Blobs(self.config.data_dir)
+        self.blobs = Blobs(self.config.data_dir, self.config.derived_limit_bytes)
         self.records = Records(self.config.data_dir / "records.sqlite3")
+        self.records.delay_search(self.config.search_lag)
         self.blobs.clean(self.records.blobs())
+        self.chunks = ChunkedUploads(self.blobs, self.config.chunk_expiry_s)
+        self.notifier = Notifier(self.config, self.records)
 
     def close(self) -> None:
         """Give the data folder back."""
@@ -63,15 +78,65 @@ class Cloud:
         return self._painters
 
     async def finish(self) -> None:
-        """Wait for the images that are being made."""
+        """Wait for what goes on in the background; uploads in parts are given up."""
+        self.chunks.close()
+        await self.background.finish()
         await asyncio.gather(*self._painting.values(), return_exceptions=True)
+        if self._notifying is not None:
+            self._notifying.cancel()
+            await asyncio.gather(self._notifying, return_exceptions=True)
+        await self.notifier.finish()
+
+    def start(self) -> None:
+        """Begin to deliver notifications; for the event loop, after `open`."""
+        self._notifying = asyncio.create_task(self.notifier.run())
 
     def destroy(self, asset: Asset) -> bool:
         """Forget an asset and free its disk space; blocks. False when it was gone already."""
         if not self.records.delete(asset):
             return False
-        self.blobs.drop(asset.blob)
+        self.release(asset)
         return True
+
+    def transformation(self, text: str) -> Transformation:
+        """Read a transformation, named ones too; blocks. TransformationError when it is wrong."""
+
+        def named(name: str) -> str | None:
+            found = self.records.named_transformation(name)
+            return None if found is None else found.transformation
+
+        return parse_transformation(text, named)
+
+    def surroundings(self, asset: Asset) -> Surroundings:
+        """What a transformation of this asset may refer to."""
+        return Surroundings(_regions(asset), self.open_layer)
+
+    def open_layer(self, layer: ImageLayer) -> Image.Image:
+        """The picture of a layer, opened; blocks. MissingLayerError when there is none."""
+        asset = self.records.get("image", layer.type, layer.public_id)
+        if asset is None:
+            stem, _, _ = layer.public_id.rpartition(".")
+            asset = self.records.get("image", layer.type, stem)
+        if asset is None:
+            raise MissingLayerError(layer.public_id)
+        try:
+            return open_image(self.blobs.path(asset.blob))
+        except FileNotFoundError as error:
+            raise MissingLayerError(layer.public_id) from error
+
+    def drop_derived(self, one: Derived) -> bool:
+        """Forget a derived image and free its disk space; blocks. False when it was gone."""
+        if not self.records.delete_derived(one.id):
+            return False
+        self.blobs.remove_derived(one.blob, one.key)
+        return True
+
+    def release(self, gone: Asset) -> None:
+        """Free the disk space of an asset whose record is gone, but not of a kept version."""
+        if gone.extras.backup:
+            self.blobs.drop_derived(gone.blob)
+        else:
+            self.blobs.drop(gone.blob)
 
     async def derive(
         self, asset: Asset, transformation: Transformation, extension: str | None, accept: str = ""
@@ -81,7 +146,7 @@ class Cloud:
         Raises ApiError 400 or TransformationError when it cannot be made.
         """
         extension = extension or asset.format
-        key = derived_key(asset, transformation, extension, accept)
+        key = await to_thread.run_sync(self._key, asset, transformation, extension, accept)
         cached = await to_thread.run_sync(self._cached, asset.blob, key)
         if cached is not None:
             return cached
@@ -102,7 +167,7 @@ class Cloud:
     ) -> DerivedFile:
         """Cache and record a derived image; blocks."""
         extension = extension or asset.format
-        key = derived_key(asset, transformation, extension, accept)
+        key = self._key(asset, transformation, extension, accept)
         name = f"{key}.{rendered.format}"
         path = self.blobs.keep_derived(asset.blob, name, rendered.data)
         self.records.add_derived(
@@ -142,10 +207,29 @@ class Cloud:
             if cached is not None:
                 return cached
             source = self.blobs.path(asset.blob)
-            rendered = render(source, asset.format or "", transformation, extension, accept)
+            paint = render_video if asset.resource_type == "video" else render
+            rendered = paint(
+                source,
+                asset.format or "",
+                transformation,
+                extension,
+                accept,
+                self.surroundings(asset),
+            )
             return self.keep(asset, transformation, extension, rendered, accept)
 
         return await to_thread.run_sync(work, limiter=self.painters)
+
+    def _key(
+        self, asset: Asset, transformation: Transformation, extension: str | None, accept: str
+    ) -> str:
+        """The key of a derived image; that of one with layers changes when a layer does."""
+        layers = [
+            self.records.get("image", layer.type, layer.public_id)
+            for layer in sorted(transformation.pictures, key=repr)
+        ]
+        blobs = [layer.blob if layer else "" for layer in layers]
+        return derived_key(asset, transformation, extension, accept, [*blobs, *_told(asset)])
 
     def _forget(self, key: str, done: asyncio.Task[DerivedFile]) -> None:
         self._painting.pop(key, None)
@@ -154,25 +238,38 @@ class Cloud:
             done.exception()
 
     def _cached(self, blob: str, key: str) -> DerivedFile | None:
-        folder = self.blobs.derived(blob, "")
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith(key):
-                        return DerivedFile(Path(entry.path), entry.name[len(key) + 1 :], key)
-        except FileNotFoundError:
-            return None
-        return None
+        path = self.blobs.find_derived(blob, key)
+        return None if path is None else DerivedFile(path, path.suffix[1:], key)
+
+
+def _regions(asset: Asset) -> Regions:
+    """The coordinates that are stored with an asset."""
+
+    def boxes(stored: Sequence[Sequence[int]] | None) -> tuple[Box, ...]:
+        sized = [one for one in stored or () if len(one) == 4 and one[2] > 0 and one[3] > 0]
+        return tuple((float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in sized)
+
+    return Regions(boxes(asset.extras.faces), boxes(asset.extras.custom_coordinates))
+
+
+def _told(asset: Asset) -> list[str]:
+    regions = _regions(asset)
+    return [repr(regions)] if regions.faces or regions.custom else []
 
 
 def derived_key(
-    asset: Asset, transformation: Transformation, extension: str | None, accept: str
+    asset: Asset,
+    transformation: Transformation,
+    extension: str | None,
+    accept: str,
+    around: Sequence[str] = (),
 ) -> str:
-    """Names a derived image: 32 hex digits of blob, transformation, extension and, for `f_auto`,
-    which of the formats that it chooses between the client reads."""
+    """Names a derived image: 32 hex digits of blob, transformation, extension, what is `around`
+    it (blobs of layers, coordinates) and, for `f_auto`, which of the formats that it chooses
+    between the client reads."""
     reads = ""
     if transformation.last("f") == "auto":
         known = ("image/avif", "image/webp")
         reads = ",".join(name for name in known if name in accept.lower())
-    text = "\n".join((asset.blob, transformation.text, extension or "", reads))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    parts = (asset.blob, transformation.full, extension or "", reads, *around)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

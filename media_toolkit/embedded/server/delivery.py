@@ -8,79 +8,30 @@ from __future__ import annotations
 import hashlib
 import hmac
 import mimetypes
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .addresses import Address, parse_address
 from .cloud import Cloud
 from .errors import ApiError, DeliveryError
 from .files import file_response
 from .formats import MEDIA_TYPES, normal_format
-from .parameters import UPLOAD_TYPES
 from .records import Asset
 from .responses import SIGNED_TYPES, delivery_signature, escape
 from .transform.parse import (
     Transformation,
     TransformationError,
-    is_component,
-    looks_like_component,
-    parse_transformation,
 )
-from .transform.values import ENCODABLE
+from .transform.values import ENCODABLE, VIDEO_ENCODABLE
 
 _ATTEMPTS = 3
-RESOURCE_TYPES = ("image", "video", "raw")
-_SIGNATURE = re.compile(r"s--([A-Za-z0-9_-]{8}|[A-Za-z0-9_-]{32})--")
-_VERSION = re.compile(r"v\d+")
+_EXTENSIONS = {"image": ENCODABLE, "video": ENCODABLE | VIDEO_ENCODABLE}
 _CACHE_PUBLIC = "public, no-transform, immutable, max-age=2592000"
 _CACHE_PRIVATE = "private, no-transform, max-age=2592000"
-
-
-@dataclass(frozen=True)
-class Address:
-    """A delivery path taken apart. `transformation` and `source` are decoded, `signed` is the
-    text that a signature covers, as it was sent; `doubtful` is a first segment of the source
-    that has the shape of a transformation but no known key."""
-
-    signature: str | None
-    transformation: str
-    source: str
-    signed: str
-    doubtful: str | None = None
-
-
-def parse_address(path: str) -> Address:
-    """Take apart the still percent-encoded path after `<resource_type>/<type>/`.
-
-    Leading segments belong to the transformation while one of their keys is Cloudinary's;
-    `v` and digits end them; the last segment is always part of the public_id.
-    """
-    segments = [segment for segment in path.split("/") if segment]
-    signature = None
-    if segments and (match := _SIGNATURE.fullmatch(unquote(segments[0]))):
-        signature = match.group(1)
-        segments = segments[1:]
-    count = 0
-    while count < len(segments) - 1 and is_component(unquote(segments[count])):
-        count += 1
-    transformation, rest = segments[:count], segments[count:]
-    doubtful = None
-    if len(rest) > 1 and _VERSION.fullmatch(rest[0]):
-        rest = rest[1:]
-    elif len(rest) > 1 and looks_like_component(unquote(rest[0])):
-        doubtful = unquote(rest[0])
-    return Address(
-        signature,
-        "/".join(unquote(segment) for segment in transformation),
-        "/".join(unquote(segment) for segment in rest),
-        "/".join((*transformation, *rest)),
-        doubtful,
-    )
 
 
 class Delivery:
@@ -91,18 +42,22 @@ class Delivery:
 
     async def deliver(self, request: Request) -> Response:
         """Answer GET and HEAD for one delivery URL."""
-        resource_type = request.path_params["resource_type"]
-        kind = request.path_params["type"]
-        if resource_type not in RESOURCE_TYPES or kind not in UPLOAD_TYPES:
-            raise DeliveryError(404, f"Resource not found - {request.path_params['path']}")
         address = parse_address(_raw_rest(request))
-        self._check_signature(address, kind)
+        self._check_signature(address)
         try:
-            transformation = parse_transformation(address.transformation)
+            transformation = await run_in_threadpool(
+                self._cloud.transformation, address.transformation
+            )
         except TransformationError as error:
             raise DeliveryError(400, str(error)) from error
+        if address.signature is None and any(
+            layer.type in SIGNED_TYPES for layer in transformation.pictures
+        ):
+            raise DeliveryError(401, "Unauthorized: a signed URL is required")
         for _ in range(_ATTEMPTS):
-            asset, extension = await run_in_threadpool(self._find, resource_type, kind, address)
+            asset, extension = await run_in_threadpool(self._find, address)
+            if address.signature is None and asset.extras.access_mode == "authenticated":
+                raise DeliveryError(401, "Unauthorized: a signed URL is required")
             try:
                 return await self._served(request, asset, transformation, extension)
             except FileNotFoundError:
@@ -118,7 +73,7 @@ class Delivery:
         extension: str | None,
     ) -> Response:
         converts = extension is not None and extension != asset.format
-        if transformation.paints or (converts and asset.resource_type == "image"):
+        if transformation.paints or (converts and asset.resource_type != "raw"):
             return await self._derived(request, asset, transformation, extension)
         if converts:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
@@ -131,17 +86,17 @@ class Delivery:
             headers=_headers(asset, transformation),
         )
 
-    def _check_signature(self, address: Address, kind: str) -> None:
+    def _check_signature(self, address: Address) -> None:
         """A wrong signature is refused anywhere; a missing one where the type needs it."""
         if address.signature is None:
-            if kind in SIGNED_TYPES:
+            if address.type in SIGNED_TYPES:
                 raise DeliveryError(401, "Unauthorized: a signed URL is required")
             return
-        transformation, source = address.transformation, escape(address.source)
-        spelled = {
-            address.signed,
-            "/".join(part for part in (transformation, source) if part),
-        }
+        spelled = set(address.signed)
+        for source in (address.source, address.unsuffixed):
+            if source is not None:
+                parts = (address.transformation, escape(source))
+                spelled.add("/".join(part for part in parts if part))
         secret = self._cloud.config.api_secret
         length = len(address.signature)
         algorithms = (hashlib.sha256,) if length == 32 else (hashlib.sha1, hashlib.sha256)
@@ -155,20 +110,26 @@ class Delivery:
         if not any(matches):
             raise DeliveryError(401, "Invalid signature in URL")
 
-    def _find(self, resource_type: str, kind: str, address: Address) -> tuple[Asset, str | None]:
+    def _find(self, address: Address) -> tuple[Asset, str | None]:
         """The asset, and the extension if the URL has one that is not part of its name."""
-        records = self._cloud.records
-        stem, dot, extension = address.source.rpartition(".")
-        if resource_type != "raw" and dot and stem and "/" not in extension:
-            asset = records.get(resource_type, kind, stem)
-            if asset is not None:
-                return asset, normal_format(extension)
-        asset = records.get(resource_type, kind, address.source)
-        if asset is not None:
-            return asset, None
+        for source in (address.unsuffixed, address.source):
+            found = None if source is None else self._named(address, source)
+            if found is not None:
+                return found
         if address.doubtful is not None:
             raise DeliveryError(400, f"Invalid transformation component - {address.doubtful}")
+        stem = address.source.rpartition(".")[0]
         raise DeliveryError(404, f"Resource not found - {stem or address.source}")
+
+    def _named(self, address: Address, source: str) -> tuple[Asset, str | None] | None:
+        records, kind = self._cloud.records, (address.resource_type, address.type)
+        stem, dot, extension = source.rpartition(".")
+        if address.resource_type != "raw" and dot and stem and "/" not in extension:
+            asset = records.get(*kind, stem)
+            if asset is not None:
+                return asset, normal_format(extension)
+        asset = records.get(*kind, source)
+        return None if asset is None else (asset, None)
 
     async def _derived(
         self,
@@ -177,13 +138,13 @@ class Delivery:
         transformation: Transformation,
         extension: str | None,
     ) -> Response:
-        if asset.resource_type != "image":
+        if asset.resource_type == "raw":
             raise DeliveryError(
                 400,
                 "Unsupported transformation on this server - "
-                f"{transformation.text or extension} ({asset.resource_type})",
+                f"{transformation.text or extension} (raw)",
             )
-        if extension is not None and extension not in ENCODABLE:
+        if extension is not None and extension not in _EXTENSIONS[asset.resource_type]:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
         accept = request.headers.get("accept", "")
         try:
@@ -215,6 +176,9 @@ def _headers(
     headers = {"Cache-Control": _CACHE_PRIVATE if asset.type in SIGNED_TYPES else _CACHE_PUBLIC}
     if transformation.last("f") == "auto":
         headers["Vary"] = "Accept"
+    for line in asset.extras.headers or ():
+        name, _, value = line.partition(":")
+        headers[name.strip()] = value.strip()
     for flag in transformation.flags:
         name, _, filename = flag.partition(":")
         if name == "attachment":
@@ -229,9 +193,6 @@ def _headers(
 
 
 def _raw_rest(request: Request) -> str:
-    """The path after `/<cloud>/<resource_type>/<type>/`, not decoded."""
+    """The path after `/<cloud>/`, not decoded."""
     raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
-    parts = raw.decode("ascii", "replace").split("/", 4)
-    if len(parts) < 5:
-        raise DeliveryError(404, f"Resource not found - {unquote(parts[-1])}")
-    return parts[4]
+    return raw.decode("ascii", "replace").split("/", 2)[2]

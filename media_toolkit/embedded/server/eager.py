@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ApiError
 from .formats import normal_format
-from .render import Rendered, render
+from .render import Rendered, Surroundings, render
 from .transform.parse import Transformation, TransformationError, parse_transformation
-from .transform.values import ENCODABLE
+from .transform.values import ENCODABLE, VIDEO_ENCODABLE
+from .video import render_video
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,21 @@ class Eager:
         return self.transformation.text + (f"/{self.extension}" if self.extension else "")
 
 
-def parse_eager(texts: Sequence[str]) -> list[Eager]:
-    """Read eager transformations; ApiError 400 names what is wrong in one."""
+def parse_eager(
+    texts: Sequence[str], read: Callable[[str], Transformation] = parse_transformation
+) -> list[Eager]:
+    """Read eager transformations; ApiError 400 names what is wrong in one.
+
+    `read` reads one transformation, and raises TransformationError.
+    """
     eager = []
     for text in texts:
         path, slash, last = text.rpartition("/")
         extension = None
-        if slash and (not last or normal_format(last) in ENCODABLE):
+        if slash and (not last or normal_format(last) in ENCODABLE | VIDEO_ENCODABLE):
             text, extension = path, normal_format(last) or None
         try:
-            transformation = parse_transformation(text)
+            transformation = read(text)
         except TransformationError as error:
             raise ApiError(400, str(error)) from error
         if transformation.last("f") == "auto":
@@ -44,11 +50,18 @@ def parse_eager(texts: Sequence[str]) -> list[Eager]:
     return eager
 
 
-def render_eager(path: Path, resource_type: str, stored: str | None, one: Eager) -> Rendered:
+def render_eager(
+    path: Path,
+    resource_type: str,
+    stored: str | None,
+    one: Eager,
+    surroundings: Surroundings | None = None,
+) -> Rendered:
     """Paint one eager transformation of a file; ApiError 400 when it cannot be done."""
-    if resource_type != "image":
-        raise ApiError(400, f"Unsupported parameter on this server - eager ({resource_type})")
+    if resource_type == "raw":
+        raise ApiError(400, "Unsupported parameter on this server - eager (raw)")
+    paint = render_video if resource_type == "video" else render
     try:
-        return render(path, stored or "", one.transformation, one.extension, "")
+        return paint(path, stored or "", one.transformation, one.extension, "", surroundings)
     except TransformationError as error:
         raise ApiError(400, str(error)) from error

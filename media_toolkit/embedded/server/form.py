@@ -21,6 +21,7 @@ from .errors import ApiError
 
 MAX_FIELDS = 1000
 MAX_FORM_BYTES = 16 * 1024 * 1024
+MAX_FILE_BYTES = 4 * 1024**3
 _MAX_BODY_BYTES = 96 * 1024 * 1024
 _PART_COST = 1024
 _DATA_URI = re.compile(rb"data:([\w.+-]+/[\w.+-]+)?(;[\w.+-]+=[^;,]*)*(;base64)?,", re.IGNORECASE)
@@ -79,7 +80,7 @@ async def received(request: Request, incoming: Callable[[], IncomingFile]) -> As
         else:
             body = await _small_body(request)
             if kind == b"application/json" and body.strip():
-                _add_json(form, body)
+                add_json(form, body)
             elif body:
                 _add_urlencoded(form, body)
         yield form
@@ -167,6 +168,12 @@ class _Multipart:
         if self._value is None:
             assert self._form.file is not None
             self._form.file.write(data[start:end])
+            if self._form.file.size > MAX_FILE_BYTES:
+                raise ApiError(
+                    400,
+                    f"File size too large. Got more than {MAX_FILE_BYTES}. "
+                    f"Maximum is {MAX_FILE_BYTES}.",
+                )
             return
         self._bound(end - start)
         self._value += data[start:end]
@@ -215,7 +222,8 @@ def _add_urlencoded(form: Form, body: bytes) -> None:
         form.add(name, value)
 
 
-def _add_json(form: Form, body: bytes) -> None:
+def add_json(form: Form, body: bytes) -> None:
+    """Take the fields of a JSON object; ApiError 400 when it is none."""
     try:
         values = json.loads(body)
     except ValueError as error:

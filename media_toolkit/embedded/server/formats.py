@@ -6,10 +6,12 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
 from .errors import ApiError
+from .video_facts import examine_video
 
 MAX_PIXELS = 50_000_000
 MAX_TOTAL_PIXELS = 200_000_000
@@ -66,8 +68,11 @@ DECODE_ERRORS = (
     IndexError,
     TypeError,
     KeyError,
-    OverflowError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     MemoryError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -76,13 +81,15 @@ DECODE_ERRORS = (
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file was found to be; width and height in stored pixels, `pages` for images."""
+    """What a file was found to be; width and height in stored pixels, `media` what else is told of
+    a video."""
 
     resource_type: str
     format: str | None
     width: int | None = None
     height: int | None = None
     pages: int | None = None
+    media: dict[str, Any] | None = None
 
 
 def normal_format(name: str) -> str:
@@ -100,7 +107,7 @@ def open_image(path: Path) -> Image.Image:
         image = Image.open(path, formats=[name for name in PILLOW_FORMATS if name != "MPO"])
     except FileNotFoundError:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ApiError(400, "Image is too large: 50 Megapixels at most") from error
     except (UnidentifiedImageError, *DECODE_ERRORS) as error:
         raise ApiError(400, "Invalid image file") from error
@@ -163,13 +170,19 @@ def examine(path: Path, wanted: str) -> FileFacts:
     if wanted == "video":
         if video is None:
             raise ApiError(400, "Unsupported video format or file")
-        return FileFacts("video", video)
+        return _video(path, video)
     unread = sniff_unread_image(head)
     if unread is not None:
         raise ApiError(400, f"Unsupported image format on this server - {unread}")
     if wanted == "image" or sniff_image(head) or looks_like_image(path):
         return examine_image(path)
-    return FileFacts("video", video) if video else FileFacts("raw", None)
+    return _video(path, video) if video else FileFacts("raw", None)
+
+
+def _video(path: Path, kind: str) -> FileFacts:
+    media = examine_video(path, kind)
+    width, height = media.pop("width", None), media.pop("height", None)
+    return FileFacts("video", kind, width, height, 0, media)
 
 
 def looks_like_image(path: Path) -> bool:

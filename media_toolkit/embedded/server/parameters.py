@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, field
 
 from .errors import ApiError
+from .extras import Box, Extras
 from .form import Form
 from .formats import normal_format
 from .naming import Naming
+from .notifications import check_url
 
 UPLOAD_TYPES = ("upload", "private", "authenticated")
 
@@ -27,6 +29,24 @@ _TRANSPORT = frozenset(
 )
 _HONOURED = frozenset(
     {
+        "access_mode",
+        "async",
+        "backup",
+        "batch_id",
+        "colors",
+        "custom_coordinates",
+        "eager_async",
+        "eager_notification_url",
+        "exif",
+        "face_coordinates",
+        "faces",
+        "headers",
+        "image_metadata",
+        "media_metadata",
+        "moderation",
+        "notification_url",
+        "phash",
+        "transformation",
         "allowed_formats",
         "asset_folder",
         "context",
@@ -48,9 +68,19 @@ _HONOURED = frozenset(
         "use_filename_as_display_name",
     }
 )
-_NEUTRAL = {"access_mode": frozenset({"public"})}
+_NUMBER = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _FALSE = frozenset({"0", "false", "no"})
 _TRUE = frozenset({"1", "true", "yes"})
+
+
+@dataclass(frozen=True)
+class WantedFacts:
+    """Which facts about the picture the answer is to tell; `metadata` under these names."""
+
+    phash: bool = False
+    colors: bool = False
+    faces: bool = False
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +100,14 @@ class UploadParameters:
     filename_override: str | None = None
     use_filename_as_display_name: bool = False
     discard_original_filename: bool = False
+    transformation: str = ""
+    eager_async: bool = False
+    eager_notification_url: str | None = None
+    notification_url: str | None = None
+    batch_id: str | None = None
+    is_async: bool = False
+    facts: WantedFacts = field(default_factory=WantedFacts)
+    extras: Extras = field(default_factory=Extras)
 
 
 def upload_parameters(form: Form) -> UploadParameters:
@@ -100,7 +138,72 @@ def upload_parameters(form: Form) -> UploadParameters:
         filename_override=form.text("filename_override") or None,
         use_filename_as_display_name=boolean(form, "use_filename_as_display_name", False),
         discard_original_filename=boolean(form, "discard_original_filename", False),
+        transformation=form.text("transformation").strip("/ "),
+        eager_async=boolean(form, "eager_async", False),
+        eager_notification_url=check_url(
+            form.text("eager_notification_url"), "eager_notification_url"
+        ),
+        notification_url=check_url(form.text("notification_url")),
+        batch_id=form.text("batch_id") or None,
+        is_async=boolean(form, "async", False),
+        facts=wanted_facts(form),
+        extras=given_extras(form),
     )
+
+
+def wanted_facts(form: Form) -> WantedFacts:
+    """Which facts about the picture are asked for."""
+    names = ("image_metadata", "media_metadata", "exif")
+    return WantedFacts(
+        phash=boolean(form, "phash", False),
+        colors=boolean(form, "colors", False),
+        faces=boolean(form, "faces", False),
+        metadata=tuple(name for name in names if boolean(form, name, False)),
+    )
+
+
+def given_extras(form: Form) -> Extras:
+    """What the call itself says beyond the record's columns."""
+    access_mode = form.text("access_mode") or None
+    if access_mode not in (None, "public", "authenticated"):
+        raise ApiError(400, f"Invalid value for parameter access_mode: {access_mode}")
+    kind = form.text("moderation")
+    if kind and kind != "manual":
+        raise ApiError(400, f"Unsupported value on this server - moderation: {kind}")
+    moderation = [{"kind": "manual", "status": "pending"}] if kind else None
+    return Extras(
+        faces=coordinates(form, "face_coordinates"),
+        custom_coordinates=coordinates(form, "custom_coordinates"),
+        moderation=moderation,
+        access_mode=access_mode,
+        headers=_headers(form.text("headers")) or None,
+        backup=boolean(form, "backup", False) or None,
+    )
+
+
+def coordinates(form: Form, name: str) -> list[Box] | None:
+    """Boxes written as `x,y,w,h|x,y,w,h`; None when there are none."""
+    text = form.text(name)
+    if not text:
+        return None
+    boxes = []
+    for part in text.split("|"):
+        numbers = part.split(",")
+        if len(numbers) != 4 or not all(_NUMBER.fullmatch(number.strip()) for number in numbers):
+            raise ApiError(400, f"Invalid value for parameter {name}: {text[:200]}")
+        boxes.append([round(float(number)) for number in numbers])
+    return boxes
+
+
+def _headers(text: str) -> list[str]:
+    """Header lines that deliveries of the asset carry; only those that Cloudinary allows."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
+    for line in lines:
+        name, colon, value = line.partition(":")
+        allowed = name.strip().lower() in ("link", "authorization", "x-robots-tag")
+        if not colon or not allowed or not value.isprintable() or not value.isascii():
+            raise ApiError(400, f"Invalid value for parameter headers: {line[:200]}")
+    return lines
 
 
 def check_known(form: Form, honoured: frozenset[str]) -> None:
@@ -112,10 +215,6 @@ def check_known(form: Form, honoured: frozenset[str]) -> None:
         value = form.text(name)
         if name in honoured or name in _TRANSPORT or not value or value.lower() in _FALSE:
             continue
-        if value in _NEUTRAL.get(name, ()):
-            continue
-        if name == "upload_preset":
-            raise ApiError(400, f"Upload preset not found: {value}")
         raise ApiError(400, f"Unsupported parameter on this server - {name}")
 
 

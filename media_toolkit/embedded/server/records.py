@@ -1,21 +1,23 @@
-"""What the server knows about its assets: one SQLite file, durable at every answer.
-
-WAL with `synchronous=FULL`: a commit is on disk when the call returns. One connection writes
-under a lock; readers take an idle one or open another.
-"""
+"""What the server knows about its assets: one SQLite file, durable at every answer."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from .backup_records import BACKUP_SCHEMA, BackupRecords, keep_backup
+from .extras import Extras
+from .folder_records import FOLDER_SCHEMA, FolderRecords
+from .notification_records import NOTIFICATION_SCHEMA, NotificationRecords
+from .preset_records import PRESET_SCHEMA, PresetRecords
+from .search.records import SearchRecords
+from .transformation_records import TRANSFORMATION_SCHEMA, TransformationRecords
 
 _SCHEMA = """
 create table if not exists assets (
@@ -40,6 +42,7 @@ create table if not exists assets (
     display_name text not null,
     tags text not null,
     context text not null,
+    extras text not null default '{}',
     unique (resource_type, type, public_id)
 );
 create table if not exists derived (
@@ -75,6 +78,7 @@ class Asset:
     display_name: str
     tags: list[str] = field(default_factory=list)
     context: dict[str, str] = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
     asset_id: str = ""
     version: int = 0
     version_id: str = ""
@@ -122,6 +126,7 @@ class Listing:
     context_key: str | None = None
     context_value: str | None = None
     asset_folder: str | None = None
+    moderation: tuple[str, str] | None = None
     start_at: int | None = None
     ascending: bool = False
     after: int | None = None
@@ -132,22 +137,37 @@ class NameTakenError(Exception):
     """Another asset has the name already."""
 
 
-class Records:
-    """The records in `path`; `close` ends every connection that was opened."""
+class Records(
+    SearchRecords,
+    BackupRecords,
+    FolderRecords,
+    NotificationRecords,
+    PresetRecords,
+    TransformationRecords,
+):
+    """Everything that is kept in `path`; `close` ends every connection that was opened."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._write_lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._writer = self._open()
-        self._writer.execute("pragma journal_mode=wal")
-        self._writer.executescript(_SCHEMA)
+        super().__init__(path)
+        for schema in (
+            _SCHEMA,
+            BACKUP_SCHEMA,
+            FOLDER_SCHEMA,
+            NOTIFICATION_SCHEMA,
+            PRESET_SCHEMA,
+            TRANSFORMATION_SCHEMA,
+        ):
+            self._writer.executescript(schema)
+        self._add_columns()
 
-    def close(self) -> None:
-        """Close all connections; the records stay."""
-        while self._idle:
-            self._idle.pop().close()
-        self._writer.close()
+    def _add_columns(self) -> None:
+        """Bring a file that an older version made to today's schema."""
+        with self._writing() as connection:
+            known = {row["name"] for row in connection.execute("pragma table_info(assets)")}
+            if "extras" not in known:
+                connection.execute(
+                    "alter table assets add column extras text not null default '{}'"
+                )
 
     def put(self, new: Asset, *, overwrite: bool) -> Put:
         """Store an asset, or replace the one of the same name when `overwrite`.
@@ -176,6 +196,7 @@ class Records:
                 )
                 asset = replace(asset, seq=cursor.lastrowid or 0)
             else:
+                _keep_if_wanted(connection, old)
                 connection.execute("delete from derived where blob = ?", (old.blob,))
                 asset = replace(asset, seq=old.seq)
                 _update(connection, asset)
@@ -208,6 +229,7 @@ class Records:
             if taken is not None and taken.asset_id != asset.asset_id:
                 if not overwrite:
                     raise NameTakenError(to)
+                _keep_if_wanted(connection, taken)
                 connection.execute("delete from assets where asset_id = ?", (taken.asset_id,))
             else:
                 taken = None
@@ -221,7 +243,38 @@ class Records:
             cursor = connection.execute(
                 "delete from assets where asset_id = ? and blob = ?", (asset.asset_id, asset.blob)
             )
+            if cursor.rowcount:
+                _keep_if_wanted(connection, asset)
             return cursor.rowcount > 0
+
+    def restore(self, version_id: str) -> Put | None:
+        """Make a kept version the current one again; None when it is gone.
+
+        `replaced` is the one that was current; it is kept in its turn if it was to be.
+        """
+        with self._writing() as connection:
+            row = connection.execute(
+                "delete from backups where version_id = ? returning record", (version_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            asset = restored(json.loads(row["record"]))
+            old = _one(connection, _BY_NAME, _name(asset))
+            if old is not None:
+                _keep_if_wanted(connection, old)
+                connection.execute("delete from assets where asset_id = ?", (old.asset_id,))
+            renamed = _one(connection, "asset_id = ?", (asset.asset_id,))
+            asset = replace(
+                asset,
+                asset_id=secrets.token_hex(16) if renamed else asset.asset_id,
+                version=max(int(time.time()), old.version + 1 if old else 0, asset.version),
+            )
+            names = [name for name in _COLUMNS if name != "seq"]
+            cursor = connection.execute(
+                f"insert into assets ({', '.join(names)}) values ({', '.join('?' for _ in names)})",
+                [_to_column(asset, name) for name in names],
+            )
+            return Put(replace(asset, seq=cursor.lastrowid or 0), replaced=old)
 
     def get(self, resource_type: str, type: str, public_id: str) -> Asset | None:
         """The asset of that name."""
@@ -242,23 +295,48 @@ class Records:
                 f"select * from assets where {where} order by seq {order} limit ?",
                 [*values, wanted.limit],
             )
-            return [_to_asset(row) for row in rows]
+            return [to_asset(row) for row in rows]
 
     def blobs(self) -> set[str]:
         """The blobs that records refer to."""
         with self._reading() as connection:
-            return {row["blob"] for row in connection.execute("select blob from assets")}
+            query = "select blob from assets union all select blob from backups"
+            return {row["blob"] for row in connection.execute(query)}
 
-    def totals(self) -> tuple[int, int, int]:
-        """Number of assets, number of derived images, bytes of both together."""
+    def totals(self, until: int | None = None) -> tuple[int, int, int]:
+        """Number of assets, number of derived images, bytes of both together.
+
+        With `until` only of the assets that were created before, as they are now.
+        """
+        kept = "where :until is null or created_at < :until"
+        derived = f"from derived where blob in (select blob from assets {kept})"
         with self._reading() as connection:
             row = connection.execute(
-                "select (select count(*) from assets) as assets,"
-                " (select count(*) from derived) as derived,"
-                " (select coalesce(sum(bytes), 0) from assets)"
-                " + (select coalesce(sum(bytes), 0) from derived) as bytes"
+                f"select (select count(*) from assets {kept}) as assets,"
+                f" (select count(*) {derived}) as derived,"
+                f" (select coalesce(sum(bytes), 0) from assets {kept})"
+                f" + (select coalesce(sum(bytes), 0) {derived}) as bytes",
+                {"until": until},
             ).fetchone()
         return row["assets"], row["derived"], row["bytes"]
+
+    def created_at(self) -> int | None:
+        """When the oldest asset was created."""
+        with self._reading() as connection:
+            row = connection.execute("select min(created_at) as first from assets").fetchone()
+        oldest: int | None = row["first"]
+        return oldest
+
+    def tags(self, resource_type: str, prefix: str, after: str, limit: int) -> list[str]:
+        """The tags of a resource type's assets by name, past `after`."""
+        query = (
+            "select distinct tag.value as tag from assets, json_each(assets.tags) as tag"
+            " where resource_type = ? and substr(tag.value, 1, ?) = ? and tag.value > ?"
+            " order by 1 limit ?"
+        )
+        with self._reading() as connection:
+            values = (resource_type, len(prefix), prefix, after, limit)
+            return [row["tag"] for row in connection.execute(query, values)]
 
     def add_derived(self, new: Derived) -> None:
         """Note a derived image; one whose original is gone meanwhile is not noted."""
@@ -269,46 +347,52 @@ class Records:
                 (new.id, new.blob, new.transformation, new.format, new.bytes, new.key, new.blob),
             )
 
+    def get_by_blob(self, blob: str) -> Asset | None:
+        """The asset that has the blob."""
+        with self._reading() as connection:
+            return _one(connection, "blob = ?", (blob,))
+
+    def derived_by_id(self, id: str) -> Derived | None:
+        """One derived image."""
+        with self._reading() as connection:
+            row = connection.execute("select * from derived where id = ?", (id,)).fetchone()
+        return None if row is None else Derived(**dict(row))
+
+    def derived_by(self, transformation: str, after: int, limit: int) -> list[tuple[Derived, int]]:
+        """What was derived by a transformation, past `after`, each with its place."""
+        query = (
+            "select *, rowid as place from derived where transformation = ? and rowid > ?"
+            " order by rowid limit ?"
+        )
+        with self._reading() as connection:
+            rows = [dict(row) for row in connection.execute(query, (transformation, after, limit))]
+        return [(Derived(**row), place) for row in rows if (place := row.pop("place"))]
+
+    def delete_derived(self, id: str) -> bool:
+        """Forget one derived image; False when it was gone already."""
+        with self._writing() as connection:
+            return connection.execute("delete from derived where id = ?", (id,)).rowcount > 0
+
     def derived(self, blob: str) -> list[Derived]:
         """The derived images of a blob, oldest first."""
         query = "select * from derived where blob = ? order by rowid"
         with self._reading() as connection:
             return [Derived(**dict(row)) for row in connection.execute(query, (blob,))]
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._write_lock:
-            self._writer.execute("begin immediate")
-            try:
-                yield self._writer
-                self._writer.execute("commit")
-            except BaseException:
-                self._writer.execute("rollback")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._open()
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=30, isolation_level=None, check_same_thread=False
-        )
-        connection.row_factory = sqlite3.Row
-        connection.execute("pragma synchronous=full")
-        connection.execute("pragma foreign_keys=on")
-        return connection
-
 
 _COLUMNS = list(Asset.__dataclass_fields__)
 _JSON_COLUMNS = frozenset({"tags", "context"})
+
+
+def _keep_if_wanted(connection: sqlite3.Connection, asset: Asset) -> None:
+    """Keep a version that goes, if it was uploaded with `backup`."""
+    if asset.extras.backup:
+        keep_backup(connection, {name: _to_column(asset, name) for name in _COLUMNS})
+
+
+def restored(record: Mapping[str, Any]) -> Asset:
+    """The asset whose columns a backup kept."""
+    return to_asset(record)
 
 
 def _name(asset: Asset) -> tuple[str, str, str]:
@@ -317,19 +401,23 @@ def _name(asset: Asset) -> tuple[str, str, str]:
 
 def _to_column(asset: Asset, name: str) -> Any:
     value = getattr(asset, name)
+    if name == "extras":
+        return asset.extras.to_json()
     return json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS else value
 
 
-def _to_asset(row: sqlite3.Row) -> Asset:
-    values = dict(row)
+def to_asset(row: Mapping[str, Any] | sqlite3.Row) -> Asset:
+    """The asset of a row of `assets`, whatever else the row has."""
+    values = {name: row[name] for name in _COLUMNS}
     for name in _JSON_COLUMNS:
         values[name] = json.loads(values[name])
+    values["extras"] = Extras.from_json(values["extras"])
     return Asset(**values)
 
 
 def _one(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> Asset | None:
     row = connection.execute(f"select * from assets where {where}", values).fetchone()
-    return None if row is None else _to_asset(row)
+    return None if row is None else to_asset(row)
 
 
 def _update(connection: sqlite3.Connection, asset: Asset) -> None:
@@ -367,6 +455,9 @@ def _conditions(wanted: Listing) -> tuple[str, list[Any]]:
             wanted.context_key,
             wanted.context_value,
         )
+    if wanted.moderation is not None:
+        newest = "json_extract(extras, '$.moderation[0].{}')".format
+        add(f"{newest('kind')} = ? and {newest('status')} = ?", *wanted.moderation)
     if wanted.start_at is not None:
         add("created_at <= ?" if not wanted.ascending else "created_at >= ?", wanted.start_at)
     if wanted.after is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -11,15 +11,26 @@ from PIL import Image
 from .errors import ApiError
 from .formats import DECODE_ERRORS, open_image
 from .transform.encode import choose_auto_format, encode, encode_animation
-from .transform.paint import has_alpha, paint
+from .transform.geometry import Regions
+from .transform.paint import Budget, Opener, no_layers, paint
 from .transform.parse import (
+    MissingLayerError,
     Transformation,
     TransformationError,
     without_automatic_gravity,
 )
-from .transform.values import ENCODABLE
+from .transform.pixels import has_alpha
+from .transform.values import ENCODABLE, VIDEO_KEYS
 
 MAX_ANIMATED_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a picture's transformation may refer to besides its file."""
+
+    regions: Regions = field(default_factory=Regions)
+    open_layer: Opener = no_layers
 
 
 @dataclass(frozen=True)
@@ -33,21 +44,34 @@ class Rendered:
 
 
 def render(
-    path: Path, stored: str, transformation: Transformation, extension: str | None, accept: str
+    path: Path,
+    stored: str,
+    transformation: Transformation,
+    extension: str | None,
+    accept: str,
+    surroundings: Surroundings | None = None,
 ) -> Rendered:
     """Paint the file at `path`; blocks, so call it in a thread.
 
     `extension` is the one in the URL and gives way to `f_`. Raises ApiError 400 for a file or a
-    format that cannot be done and TransformationError for sizes out of bounds.
+    format that cannot be done, 404 for a layer that is not stored, and TransformationError for
+    sizes out of bounds.
     """
+    around = surroundings or Surroundings()
+    for component in transformation.components:
+        if foreign := VIDEO_KEYS & component.values.keys():
+            raise TransformationError(f"Invalid transformation component - {min(foreign)} (image)")
     with open_image(path) as image:
         try:
-            frames, times = _painted(image, stored, transformation, extension, accept)
+            frames, times = _painted(image, stored, transformation, extension, accept, around)
+        except MissingLayerError as error:
+            raise ApiError(404, f"Resource not found - {error}") from error
         except DECODE_ERRORS as error:
             raise ApiError(400, "Invalid image file") from error
         loop = image.info.get("loop", 0 if stored == "webp" else None)
     first = frames[0]
     wanted = transformation.last("f") or extension or stored
+    quality, flags = transformation.last("q"), transformation.flags
     if wanted == "auto":
         wanted = choose_auto_format(
             accept,
@@ -56,9 +80,10 @@ def render(
             pixels=first.width * first.height,
             animated=len(frames) > 1,
         )
+    elif wanted == "jpg" and "preserve_transparency" in flags and has_alpha(first):
+        wanted = "png"
     if wanted not in ENCODABLE:
         raise ApiError(400, f"Invalid extension in transformation: {wanted}")
-    quality, flags = transformation.last("q"), transformation.flags
     if len(frames) > 1:
         data = encode_animation(frames, times, loop, wanted, quality)
     else:
@@ -72,16 +97,22 @@ def _painted(
     transformation: Transformation,
     extension: str | None,
     accept: str,
+    around: Surroundings,
 ) -> tuple[list[Image.Image], list[int]]:
     """The painted frames and how long each shows, in milliseconds; one frame if all is still."""
-    count = getattr(image, "n_frames", 1) if stored in ("gif", "webp") else 1
+    page = transformation.last("pg")
+    if page is not None:
+        _turn_to(image, page)
+    count = getattr(image, "n_frames", 1) if stored in ("gif", "webp") and page is None else 1
+    budget = Budget()
     if count == 1 or not _stays_animated(stored, transformation, extension, accept):
-        return [_with_profile(paint(image, transformation), image)], [0]
+        painted = paint(image, transformation, around.regions, around.open_layer, budget)
+        return [_with_profile(painted, image)], [0]
     still = without_automatic_gravity(transformation)
     frames, times, pixels = [], [], 0
     for number in range(count):
         image.seek(number)
-        frame = paint(image.copy(), still)
+        frame = paint(image.copy(), still, around.regions, around.open_layer, budget)
         pixels += frame.width * frame.height
         if pixels > MAX_ANIMATED_PIXELS:
             raise TransformationError(
@@ -91,6 +122,14 @@ def _painted(
         frames.append(frame)
         times.append(int(image.info.get("duration", 100)))
     return frames, times
+
+
+def _turn_to(image: Image.Image, page: int) -> None:
+    """Go to a page of a file of several, counted from 1; TransformationError past the last."""
+    if page > getattr(image, "n_frames", 1):
+        raise TransformationError(f"Invalid page in transformation: {page} (pg_{page})")
+    if page > 1:
+        image.seek(page - 1)
 
 
 def _stays_animated(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import JSONResponse
 
 from .config import ServerConfig
+from .eager import Eager
 from .records import Asset, Derived
 from .render import Rendered
 
@@ -82,7 +83,7 @@ class Responses:
             wanted = None
         source = escape(asset.public_id) + (f".{wanted}" if wanted else "")
         signature = ""
-        if asset.type in SIGNED_TYPES:
+        if asset.type in SIGNED_TYPES or asset.extras.access_mode == "authenticated":
             to_sign = "/".join(part for part in (transformation, source) if part)
             signature = f"s--{delivery_signature(to_sign, self._config.api_secret)}--"
         parts = (
@@ -118,12 +119,13 @@ class Responses:
             "etag": asset.etag,
             "placeholder": False,
         }
+        answer |= asset.extras.media or {}
         answer |= self._urls(asset)
         answer |= {
             "folder": asset.folder,
             "asset_folder": asset.asset_folder,
             "display_name": asset.display_name,
-            "access_mode": _access_mode(asset),
+            "access_mode": access_mode(asset),
         }
         if asset.context:
             answer["context"] = {"custom": asset.context}
@@ -145,7 +147,7 @@ class Responses:
             "folder": asset.folder,
             "asset_folder": asset.asset_folder,
             "display_name": asset.display_name,
-            "access_mode": _access_mode(asset),
+            "access_mode": access_mode(asset),
         }
         answer |= self._urls(asset)
         if tags:
@@ -166,6 +168,7 @@ class Responses:
             "last_updated": {"updated_at": timestamp(asset.uploaded_at)},
             "derived": [self._derived(asset, one) for one in derived],
         }
+        answer |= asset.extras.media or {}
         if asset.pages is not None:
             answer["pages"] = asset.pages
         return answer
@@ -183,6 +186,26 @@ class Responses:
             "format": rendered.format,
             "url": url,
             "secure_url": url,
+        }
+
+    def processing(self, asset: Asset, one: Eager, batch_id: str) -> dict[str, Any]:
+        """One item of an upload's `eager` that is still to be made."""
+        url = self.url(asset, one.transformation.text, one.extension or asset.format)
+        return {
+            "transformation": one.transformation.text,
+            "status": "processing",
+            "batch_id": batch_id,
+            "url": url,
+            "secure_url": url,
+        }
+
+    def derived_of(self, asset: Asset, one: Derived) -> dict[str, Any]:
+        """One derived image where the answer is not about its asset."""
+        return {
+            "public_id": asset.public_id,
+            "resource_type": asset.resource_type,
+            "type": asset.type,
+            **self._derived(asset, one),
         }
 
     def _derived(self, asset: Asset, one: Derived) -> dict[str, Any]:
@@ -213,5 +236,41 @@ class Responses:
         return {"url": url, "secure_url": url}
 
 
-def _access_mode(asset: Asset) -> str:
-    return "authenticated" if asset.type == "authenticated" else "public"
+def add_extras(
+    answer: dict[str, Any],
+    asset: Asset,
+    *,
+    phash: bool = False,
+    colors: bool = False,
+    faces: bool = False,
+    coordinates: bool = False,
+    metadata: Sequence[str] = (),
+) -> None:
+    """Put the facts that were asked for into an answer; `metadata` goes under these names.
+
+    Moderation is told whenever there is one.
+    """
+    extras = asset.extras
+    if phash and extras.phash is not None:
+        answer["phash"] = extras.phash
+    if colors and extras.colors is not None:
+        answer |= {"colors": extras.colors, "predominant": extras.predominant}
+    if faces and asset.resource_type == "image":
+        answer["faces"] = extras.faces or []
+    stored = {"faces": extras.faces, "custom": extras.custom_coordinates}
+    if coordinates and (boxes := {name: value for name, value in stored.items() if value}):
+        answer["coordinates"] = boxes
+    for name in metadata:
+        if extras.image_metadata is not None:
+            answer[name] = extras.image_metadata
+            answer["grayscale"] = extras.grayscale
+            answer["semi_transparent"] = extras.semi_transparent
+    if extras.moderation:
+        answer["moderation"] = extras.moderation
+
+
+def access_mode(asset: Asset) -> str:
+    """Whether the asset is for everybody or for those who have a signed URL."""
+    if asset.type == "authenticated":
+        return "authenticated"
+    return asset.extras.access_mode or "public"

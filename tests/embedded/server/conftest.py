@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import requests
 import uvicorn
@@ -153,6 +155,53 @@ def server(_shared_server: RunningServer) -> Iterator[RunningServer]:
                 params={"all": "true"},
                 auth=_shared_server.auth,
             )
+
+
+@pytest.fixture(scope="session")
+def film() -> Callable[..., bytes]:
+    """Films two seconds of red, then green, at 10 frames a second, with a tone."""
+
+    def filmed(
+        kind: str = "mp4", size: tuple[int, int] = (160, 90), *, sound: bool = True,
+        seconds: float = 2.0, rotation: int = 0,
+    ) -> bytes:  # fmt: skip
+        muxer, codec, sounds = {
+            "mp4": ("mp4", "libx264", "aac"),
+            "mov": ("mov", "libx264", "aac"),
+            "webm": ("webm", "libvpx", "libopus"),
+        }[kind]
+        out = io.BytesIO()
+        with av.open(out, "w", format=muxer) as container:
+            video: Any = container.add_stream(codec, rate=10)
+            video.width, video.height, video.pix_fmt = *size, "yuv420p"
+            if rotation:
+                video.set_display_rotation(rotation)
+            audio: Any = None
+            if sound:
+                audio = container.add_stream(sounds, rate=48_000, layout="mono")
+            count = round(seconds * 10)
+            for number in range(count):
+                colour = (220, 20, 20) if number < count / 2 else (20, 200, 20)
+                picture = Image.new("RGB", size, colour)
+                picture.paste((20, 20, 220), (0, 0, size[0] // 4, size[1] // 4))
+                container.mux(video.encode(av.VideoFrame.from_image(picture)))
+            container.mux(video.encode())
+            if sound:
+                container.mux(_tone(audio, seconds))
+        return out.getvalue()
+
+    return filmed
+
+
+def _tone(stream: Any, seconds: float) -> list[Any]:
+    kind = "flt" if stream.codec_context.name == "libopus" else "fltp"
+    packets: list[Any] = []
+    for start in range(0, round(seconds * 48_000), 960):
+        wave = np.sin(np.arange(start, start + 960) / 20, dtype=np.float32) / 4
+        frame = av.AudioFrame.from_ndarray(wave[None, :], format=kind, layout="mono")
+        frame.sample_rate, frame.pts = 48_000, start
+        packets += stream.encode(frame)
+    return [*packets, *stream.encode()]
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_a_listing_by_tag_context_folder_and_asset_ids(server: Any, draw: Draw) 
         ({"next_cursor": "nonsense"}, "next_cursor"),
         ({"direction": "sideways"}, "direction"),
         ({"start_at": "yesterday"}, "start_at"),
-        ({"moderations": "true"}, "moderations"),
+        ({"visual_similarity": "true"}, "visual_similarity"),
     ],
 )
 def test_a_wrong_listing_parameter_is_named(server: Any, query: dict[str, str], named: str) -> None:

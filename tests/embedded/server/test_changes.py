@@ -100,7 +100,7 @@ def test_context_is_added_to_and_removed(server: Any, draw: Draw) -> None:
         ("rename", {"from_public_id": "p"}, "parameter - to_public_id"),
         ("rename", {"from_public_id": "p", "to_public_id": "a//b"}, "is invalid"),
         ("destroy", {}, "parameter - public_id"),
-        ("explicit", {"public_id": "p", "phash": "1"}, "phash"),
+        ("explicit", {"public_id": "p", "detection": "1"}, "detection"),
     ],
 )
 def test_a_wrong_call_is_refused_by_name(

@@ -170,13 +170,13 @@ def test_fl_attachment_names_the_download(server: Any, draw: Draw) -> None:
     assert raw.headers["content-disposition"] == "attachment; filename*=UTF-8''rows.csv"
 
 
-def test_videos_and_raw_files_are_served_and_not_transformed(server: Any) -> None:
-    movie = b"\x00\x00\x00\x18ftypmp42" + b"\0" * 40
+def test_videos_and_raw_files_are_served_as_they_are(server: Any, film: Callable) -> None:
+    movie = film()
     server.upload(movie, "m.mp4", "video", public_id="m")
     server.upload(b"words", "w.txt", "raw", public_id="w.txt")
     answer = server.get("video/upload/m.mp4")
     assert (answer.content, answer.headers["content-type"]) == (movie, "video/mp4")
-    for path in ("video/upload/w_10/m.mp4", "video/upload/m.jpg", "raw/upload/w_10/w.txt"):
+    for path in ("video/upload/m.avi", "video/upload/e_reverse/m.mp4", "raw/upload/w_10/w.txt"):
         refused = server.get(path)
         assert refused.status_code == 400
         assert refused.headers["x-cld-error"]
@@ -221,3 +221,56 @@ def test_odd_paths_are_not_found(server: Any, path: str) -> None:
     assert answer.status_code == 404
     assert answer.json()["error"]["message"]
     assert "x-bad" not in answer.headers
+
+
+def test_short_root_and_suffixed_urls_of_the_sdk(server: Any, draw: Draw) -> None:
+    data = draw()
+    server.upload(data, public_id="spring/tulip")
+    server.upload(b"a,b", "rows.csv", "raw", public_id="rows.csv")
+    for options in (
+        {"shorten": True},
+        {"use_root_path": True},
+        {"url_suffix": "a-red-tulip"},
+        {"url_suffix": "a-red-tulip", "use_root_path": True},
+    ):
+        for more in ({}, {"sign_url": True}, {"sign_url": True, "long_url_signature": True}):
+            url = sdk_url(server, "spring/tulip", format="png", **options, **more)
+            assert server.session.get(url).content == data, url
+            small = sdk_url(server, "spring/tulip", format="png", width=7, **options, **more)
+            assert server.session.get(small).status_code == 200, small
+    suffixed = sdk_url(server, "rows.csv", resource_type="raw", url_suffix="table")
+    assert server.session.get(suffixed).content == b"a,b"
+    assert server.get("images/spring/tulip/words.jpg").headers["content-type"] == "image/jpeg"
+    assert server.get("private_images/spring/tulip/words.png").status_code == 401
+    assert server.get("files/spring/tulip/words.png").status_code == 404
+    assert server.get("").status_code == 404
+
+
+def test_named_transformations_are_written_out(server: Any, draw: Draw) -> None:
+    server.upload(draw(400, 300), public_id="p")
+    for name, text in (("small", "c_scale,w_40/e_grayscale"), ("nested", "t_small/a_90")):
+        server.session.post(
+            f"{server.api}/transformations/{name}",
+            data={"transformation": text},
+            auth=server.auth,
+        ).raise_for_status()
+    assert server.picture("image/upload/t_small/p.png").size == (40, 30)
+    assert server.picture("image/upload/t_nested/p.png").size == (30, 40)
+    assert server.picture("image/upload/t_small,f_webp/p.png").format == "WEBP"
+    assert server.picture("image/upload/w_200/t_small/p.png").size == (40, 30)
+    server.session.put(
+        f"{server.api}/transformations/small",
+        data={"unsafe_update": "c_scale,w_20"},
+        auth=server.auth,
+    ).raise_for_status()
+    assert server.picture("image/upload/t_small/p.png").size == (20, 15)
+
+
+def test_stored_coordinates_say_what_is_kept(server: Any, draw: Draw) -> None:
+    server.upload(draw(400, 300), public_id="p", custom_coordinates="210,160,100,50")
+    kept = server.picture("image/upload/c_crop,g_custom/p.png")
+    assert (kept.size, kept.getpixel((5, 5))) == ((100, 50), (220, 200, 30))
+    fields = server.signed(public_id="p", type="upload", custom_coordinates="10,10,60,70")
+    server.session.post(f"{server.api}/image/explicit", data=fields).raise_for_status()
+    moved = server.picture("image/upload/c_crop,g_custom/p.png")
+    assert (moved.size, moved.getpixel((5, 5))) == ((60, 70), (200, 30, 30))

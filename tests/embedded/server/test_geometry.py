@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from media_toolkit.embedded.server.transform.geometry import Plan, Size, plan_resize
+from media_toolkit.embedded.server.transform.geometry import (
+    Plan,
+    Regions,
+    Size,
+    plan_resize,
+)
 from media_toolkit.embedded.server.transform.parse import (
     TransformationError,
     parse_component,
@@ -156,3 +161,68 @@ def test_a_component_without_a_size_does_not_resize() -> None:
 def test_a_result_out_of_bounds_is_refused(text: str) -> None:
     with pytest.raises(TransformationError, match="too large"):
         plan(text, (3000, 10_000))
+
+
+FACE = Regions(faces=((300.0, 100.0, 400.0, 250.0), (10.0, 10.0, 40.0, 40.0)))
+CUSTOM = Regions(custom=((200.0, 100.0, 300.0, 150.0),))
+
+
+def around(text: str, regions: Regions, source: Size = CAMERA) -> Plan | None:
+    return plan_resize(parse_component(text), source, source, regions=regions)
+
+
+@pytest.mark.parametrize(
+    ("text", "regions", "box"),
+    [
+        # no size: the region itself, or more or less of it by zoom
+        ("c_crop,g_face", FACE, (300, 100, 400, 250)),
+        ("c_crop,g_custom", CUSTOM, (200, 100, 300, 150)),
+        ("c_crop,g_custom,z_0.5", CUSTOM, (150, 75, 350, 175)),
+        ("c_crop,g_faces", FACE, (10, 10, 400, 250)),
+        # a size: that size around the middle of the region; x and y do not move it
+        ("c_crop,g_face,w_100,h_100", FACE, (300, 125, 400, 225)),
+        ("c_crop,g_face,w_100,h_100,x_50,y_50", FACE, (300, 125, 400, 225)),
+        ("c_crop,g_custom:face,w_100,h_100", FACE, (300, 125, 400, 225)),
+        ("c_crop,g_auto,w_100,h_50", CUSTOM, (200, 100, 300, 150)),
+        # the region lies at the edge: the window stays inside
+        ("c_crop,g_custom,w_600,h_400", CUSTOM, (0, 0, 600, 400)),
+        # thumb: as close as the whole region can be shown
+        ("c_thumb,g_custom,w_50,h_50", CUSTOM, (200, 75, 300, 175)),
+        ("c_thumb,g_custom,w_50,h_50,z_0.5", CUSTOM, (150, 25, 350, 225)),
+        # fill: as large a part as has the shape
+        ("c_fill,g_face,w_100,h_100", FACE, (136.5, 0, 563.5, 427)),
+        # xy_center: the coordinates are the middle
+        ("c_crop,g_xy_center,w_100,h_60,x_320,y_200", FACE, (270, 170, 370, 230)),
+    ],
+)
+def test_stored_coordinates_say_where_to_cut(
+    text: str, regions: Regions, box: tuple[float, ...]
+) -> None:
+    found = around(text, regions)
+    assert found is not None
+    assert found.box == pytest.approx(box, abs=0.5)
+
+
+def test_a_crop_to_coordinates_that_are_not_stored_keeps_the_picture() -> None:
+    assert around("c_crop,g_custom", Regions()) is None
+    assert around("c_crop,g_face", CUSTOM) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("c_pad,ar_1.0", (640, 640)),
+        ("c_fill_pad,g_auto,w_100,h_400", (100, 400)),
+        ("c_fill_pad,g_auto,w_150,h_150", (150, 150)),
+        ("c_scale,w_100,fl_ignore_aspect_ratio", (100, 427)),
+    ],
+)
+def test_further_sizes(text: str, size: Size) -> None:
+    assert plan(text, CAMERA).canvas == size
+
+
+def test_fill_pad_shows_more_than_a_fill_would() -> None:
+    padded = plan("c_fill_pad,g_auto,w_100,h_400", CAMERA)
+    assert padded.box[2] - padded.box[0] == pytest.approx(640 * 2 / 3)
+    assert padded.pads
+    assert not plan("c_fill_pad,g_auto,w_150,h_150", CAMERA).pads

@@ -48,11 +48,10 @@ def test_angles_keep_their_order() -> None:
     [
         ("zz_1", "zz_1"),
         ("w_100,foo", "foo"),
-        ("l_text:Arial_20:hi", "l_text"),
         ("t_named", "t_named"),
         ("if_w_gt_100", "if_w_gt_100"),
         ("$size_100", "$size_100"),
-        ("pg_2", "pg_2"),
+        ("br_500k", "br_500k"),
     ],
 )
 def test_an_unknown_key_is_an_invalid_component(text: str, named: str) -> None:
@@ -66,8 +65,13 @@ def test_an_unknown_key_is_an_invalid_component(text: str, named: str) -> None:
     [
         "w_0", "w_-5", "w_abc", "w_", "h_1.2.3", "c_foo", "c_", "g_nowhere", "q_0", "q_101",
         "q_auto:superb", "f_exe", "f_", "a_1.5.x", "r_-1", "r_1:2:3:4:5", "r_x", "b_rgb:12",
-        "b_nocolour", "o_101", "e_sepia", "e_grayscale:x", "ar_0", "ar_16:0", "ar_1:2:3",
-        "dpr_0", "dpr_11", "fl_layer_apply", "fl_lossy:1", "x_1.2.3", "z_0", "w_1e3",
+        "b_nocolour", "o_101", "e_art:zorro", "e_sepia:0", "e_sepia:101", "e_blur:2001",
+        "e_hue:-101", "e_trim:101", "e_trim:10:nocolour", "e_improve:sunny", "e_brightness:-100",
+        "bo_5px_dashed_red", "bo_solid_red", "pg_0", "pg_1-3", "l_fetch:aHR0cA==", "l_text:hi",
+        "l_text:Arial:hi", "l_text:Arial_20:", "l_text:Arial_20_wavy:hi", "l_video:dog",
+        "b_gen_fill", "c_imagga_scale", "c_auto_pad", "g_body", "w_auto", "fl_region_relative",
+        "fl_clip", "e_grayscale:x", "ar_0", "ar_16:0", "ar_1:2:3", "dpr_0", "dpr_11",
+        "fl_layer_apply", "fl_lossy:1", "x_1.2.3", "z_0", "w_1e3",
         "w_" + "9" * 400,
     ],
 )  # fmt: skip

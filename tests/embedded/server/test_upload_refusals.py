@@ -116,16 +116,26 @@ def test_a_filename_of_300_characters_is_refused_only_as_a_public_id(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("phash", "1"),
-        ("colors", "true"),
-        ("moderation", "manual"),
-        ("transformation", "w_10"),
-        ("notification_url", "http://example.com"),
-        ("async", "1"),
-        ("eager_async", "true"),
+        ("responsive_breakpoints", '[{"create_derived":true}]'),
+        ("quality_analysis", "1"),
+        ("accessibility_analysis", "true"),
+        ("cinemagraph_analysis", "1"),
+        ("categorization", "google_tagging"),
+        ("auto_tagging", "0.6"),
+        ("detection", "adv_face"),
+        ("ocr", "adv_ocr"),
+        ("raw_convert", "aspose"),
+        ("background_removal", "cloudinary_ai"),
+        ("visual_search", "true"),
+        ("metadata", "field=value"),
+        ("access_control", '[{"access_type":"token"}]'),
+        ("regions", "{}"),
+        ("eval", "x"),
+        ("on_success", "x"),
+        ("quality_override", "80"),
         ("return_delete_token", "1"),
-        ("face_coordinates", "1,2,3,4"),
-        ("access_mode", "authenticated"),
+        ("unique_display_name", "true"),
+        ("moderation", "webpurify"),
         ("no_such_parameter", "x"),
     ],
 )
@@ -152,23 +162,20 @@ def test_a_switch_that_is_off_asks_for_nothing(server: Any, draw: Draw) -> None:
         ({"folder": "v1"}, "folder (v1) is invalid"),
         ({"format": "exe"}, "Unsupported value for parameter format: exe"),
         ({"allowed_formats": "jpg,webp"}, "Image file format png not allowed"),
-        ({"upload_preset": "mine"}, "Upload preset not found: mine"),
+        ({"face_coordinates": "1,2,3"}, "Invalid value for parameter face_coordinates: 1,2,3"),
+        ({"custom_coordinates": "a,b,c,d"}, "Invalid value for parameter custom_coordinates"),
+        ({"access_mode": "secret"}, "Invalid value for parameter access_mode: secret"),
+        ({"headers": "X-Evil: 1"}, "Invalid value for parameter headers: X-Evil: 1"),
+        ({"notification_url": "ftp://a/b"}, "Invalid notification_url: ftp://a/b"),
+        ({"transformation": "zz_1"}, "Invalid transformation component - zz_1"),
+        ({"transformation": "f_auto"}, "f_auto"),
+        ({"upload_preset": "mine"}, "Upload preset not found"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(
     server: Any, draw: Draw, fields: dict[str, str], message: str
 ) -> None:
     assert message in refused(server, server.post_upload(draw(), **fields))
-
-
-def test_a_chunk_of_a_larger_file_is_refused_by_its_header(server: Any, draw: Draw) -> None:
-    answer = server.session.post(
-        f"{server.api}/image/upload",
-        data=server.signed(),
-        files={"file": ("a.png", draw())},
-        headers={"Content-Range": "bytes 0-99/1000", "X-Unique-Upload-Id": "abc"},
-    )
-    assert "Content-Range" in refused(server, answer)
 
 
 def test_no_file_is_a_missing_parameter(server: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from .paint import flattened, has_alpha
 from .parse import TransformationError
+from .pixels import flattened, has_alpha
 from .values import Quality
 
 DEFAULT_QUALITY = 80
@@ -69,6 +69,8 @@ def encode(
         image = image.convert("RGBA")
     if name == "ico":
         image = _icon(image)
+    if name == "png":
+        image = _with_depth(image, flags)
     options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags))
     if name == "ico":
         options["sizes"] = [image.size]
@@ -155,3 +157,12 @@ def _icon(image: Image.Image) -> Image.Image:
             f"Requested image is too large for ico: at most {_MAX_ICON_SIDE} pixels a side"
         )
     return image.convert("RGBA")
+
+
+def _with_depth(image: Image.Image, flags: frozenset[str]) -> Image.Image:
+    """`fl_png8`, `fl_png24` and `fl_png32`: indexed, without and with transparency."""
+    if "png8" in flags:
+        return image.convert("RGBA").quantize(256, Image.Quantize.FASTOCTREE)
+    if "png24" in flags:
+        return flattened(image).convert("RGB")
+    return image.convert("RGBA") if "png32" in flags else image

@@ -1,29 +1,59 @@
 """Pixels: each component of a chain applied to a picture with Pillow.
 
 `PAINTERS` lists what happens inside one component, in that order, each painter with the
-parameters that call for it; `EFFECTS` lists what `e_` can do. To add an effect, write a function
-from picture to picture, enter it in `EFFECTS` and put its name in `values.EFFECTS`.
+parameters that call for it. To add a parameter: enter how it is read in `values.PARAMETERS`,
+write a painter here, and enter it in `PAINTERS`.
 """
 
 from __future__ import annotations
 
-import io
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
-from .geometry import Box, Plan, Size, plan_resize
-from .parse import Component, Transformation
-from .values import Effect, Rotation
+from . import overlay
+from .colors import BLACK, CLEAR, WHITE, Color
+from .corners import bordered, round_corners
+from .effects import EFFECTS, trim_box
+from .geometry import MAX_PIXELS, MAX_SIDE, Box, Plan, Regions, Size, part, place, plan_resize
+from .layers import ImageLayer, TextLayer
+from .parse import Component, LayerStep, MissingLayerError, Transformation, TransformationError
+from .pixels import edge_color, flattened, has_alpha, orientation, plain, to_srgb
+from .saliency import busiest_window
+from .text import Lettering, draw_text
+from .values import PAD_MODES, REGION_EFFECTS, Background, Border, Effect, Length, Rotation
 
-WHITE = (255, 255, 255, 255)
-CLEAR = (255, 255, 255, 0)
-_PAD_MODES = frozenset({"pad", "lpad", "mpad"})
+MAX_WORK_PIXELS = 400_000_000
+MAX_SECONDS = 60.0
 _MAX_ROTATED_SIDE = 3000
-_ORIENTATION_TAG = 0x0112
+
+# Opens the picture of a layer; MissingLayerError when there is none.
+Opener = Callable[[ImageLayer], AbstractContextManager[Image.Image]]
+
+
+def no_layers(layer: ImageLayer) -> AbstractContextManager[Image.Image]:
+    """An opener for where no stored pictures are at hand."""
+    raise MissingLayerError(layer.public_id)
+
+
+@dataclass
+class Budget:
+    """What a chain may still cost: pixels painted, and time. TransformationError past it."""
+
+    pixels: int = MAX_WORK_PIXELS
+    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
+
+    def spend(self, size: Size) -> None:
+        """Count one more picture of that size."""
+        if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+            raise TransformationError(f"Requested image is too large: {size[0]}x{size[1]}")
+        self.pixels -= size[0] * size[1]
+        if self.pixels < 0 or time.monotonic() > self.deadline:
+            raise TransformationError("Transformation is too complex: it takes too long")
 
 
 @dataclass
@@ -31,13 +61,17 @@ class Canvas:
     """A picture while it is being painted.
 
     `size` is the size that coordinates refer to. It differs from `image.size` only until the
-    first resize, when a JPEG was decoded at a reduced size.
+    first resize, when a JPEG was decoded at a reduced size. `regions` move with the picture.
     """
 
     image: Image.Image
     size: Size
     original: Size
     dpr: float = 1.0
+    regions: Regions = field(default_factory=Regions)
+    open_layer: Opener = no_layers
+    budget: Budget = field(default_factory=Budget)
+    ground: Color = WHITE
 
     def replace(self, image: Image.Image) -> None:
         """Go on with another picture."""
@@ -48,85 +82,71 @@ class Canvas:
 Painter = Callable[[Canvas, Component], None]
 
 
-def paint(image: Image.Image, transformation: Transformation) -> Image.Image:
+def paint(
+    image: Image.Image,
+    transformation: Transformation,
+    regions: Regions | None = None,
+    open_layer: Opener = no_layers,
+    budget: Budget | None = None,
+    ground: Color = WHITE,
+) -> Image.Image:
     """Apply the whole chain to an opened image; only to its current frame.
 
-    Returns a picture in mode L, LA, RGB or RGBA. TransformationError when a size is too large.
+    `ground` is what opaque pictures are padded with.
+
+    Returns a picture in mode L, LA, RGB or RGBA. TransformationError when a size is too large or
+    the work too much; MissingLayerError when a layer's picture is not there.
     """
     turned = orientation(image) if not _ignores_orientation(transformation) else 1
     size = image.size if turned < 5 else (image.height, image.width)
-    canvas = Canvas(image, size, size, transformation.dpr)
+    canvas = Canvas(
+        image,
+        size,
+        size,
+        transformation.dpr,
+        regions or Regions(),
+        open_layer,
+        budget or Budget(),
+        ground,
+    )
     _decode_reduced(canvas, transformation, swapped=turned >= 5)
     canvas.image.load()
     if turned > 1:
         canvas.image = ImageOps.exif_transpose(canvas.image) or canvas.image
     canvas.image = plain(canvas.image)
-    if "strip_profile" in transformation.flags:
+    if {"strip_profile", "force_strip"} & transformation.flags:
         canvas.image = to_srgb(canvas.image)
-    for component in transformation.components:
-        for keys, painter in PAINTERS:
-            if any(key in component.values for key in keys):
-                painter(canvas, component)
+    _apply(canvas, transformation.components)
     return canvas.image
 
 
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 when there is none or it is wrong."""
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except (OSError, ValueError, SyntaxError):
-        return 1
-    return value if value in range(1, 9) else 1
-
-
-def plain(image: Image.Image) -> Image.Image:
-    """The picture in mode L, LA, RGB or RGBA; it keeps its `info`."""
-    if image.mode in ("L", "LA", "RGB", "RGBA"):
-        return image
-    if image.mode == "CMYK":
-        return to_srgb(image)
-    transparent = "transparency" in image.info or image.mode in ("PA", "La", "RGBa")
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image)
-    if image.mode == "1":
-        return image.convert("L")
-    return image.convert("RGBA" if transparent else "RGB")
-
-
-def to_srgb(image: Image.Image) -> Image.Image:
-    """The picture in sRGB without its ICC profile, which is applied where there is one."""
-    profile = image.info.pop("icc_profile", None)
-    target = "RGBA" if has_alpha(image) else "RGB"
-    if profile and image.mode in ("CMYK", "RGB", "L"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                converted.info.pop("icc_profile", None)
-                return converted
-        except (ImageCms.PyCMSError, OSError):
-            # A broken or unsuitable profile: the plain conversion below is what is left.
-            pass
-    return image.convert(target)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
-    is_deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
-    top = 65535.0 if is_deep else 255.0
-    return Image.fromarray((values.clip(0, top) * (255.0 / top) + 0.5).astype(np.uint8))
-
-
-def has_alpha(image: Image.Image) -> bool:
-    """Whether the picture has a channel for transparency."""
-    return image.mode in ("RGBA", "LA")
+def _apply(canvas: Canvas, components: tuple[Component, ...]) -> None:
+    for component in components:
+        for keys, painter in PAINTERS:
+            if any(key in component.values for key in keys):
+                painter(canvas, component)
+                canvas.budget.spend(canvas.image.size)
 
 
 def _ignores_orientation(transformation: Transformation) -> bool:
     rotations = (component.get("a") for component in transformation.components)
     return any(rotation is not None and rotation.ignore for rotation in rotations)
+
+
+def _plan(canvas: Canvas, component: Component, *, finds: bool = True) -> Plan | None:
+    """What the component's sizes mean for the picture at hand; None when they mean nothing."""
+    if not component.resizes:
+        return None
+    return plan_resize(
+        component,
+        canvas.size,
+        canvas.original,
+        canvas.dpr,
+        (lambda width, height: busiest_window(canvas.image, canvas.size, width, height))
+        if finds
+        else None,
+        canvas.regions,
+    )
 
 
 def _decode_reduced(canvas: Canvas, transformation: Transformation, *, swapped: bool) -> None:
@@ -135,9 +155,9 @@ def _decode_reduced(canvas: Canvas, transformation: Transformation, *, swapped: 
         return
     first = transformation.components[0]
     rotation: Rotation | None = first.get("a")
-    if rotation is not None and rotation.auto is not None:
+    if (rotation is not None and rotation.auto is not None) or _trims(first):
         return
-    plan = plan_resize(first, canvas.size, canvas.original, canvas.dpr)
+    plan = _plan(canvas, first, finds=False)
     if plan is None:
         return
     across = plan.size[0] / (plan.box[2] - plan.box[0])
@@ -149,12 +169,17 @@ def _decode_reduced(canvas: Canvas, transformation: Transformation, *, swapped: 
     canvas.image.draft(None, (wanted[1], wanted[0]) if swapped else wanted)
 
 
+def _trims(component: Component) -> bool:
+    effect: Effect | None = component.get("e")
+    return effect is not None and effect.name == "trim"
+
+
 def _turn_to_fit(canvas: Canvas, component: Component) -> None:
     """`a_auto_right` and `a_auto_left`: a quarter turn when the wanted shape is the other one."""
     rotation: Rotation = component.get("a")
     if rotation.auto is None:
         return
-    plan = plan_resize(component, canvas.size, canvas.original, canvas.dpr)
+    plan = _plan(canvas, component)
     if plan is None:
         return
     wanted, present = plan.canvas, canvas.size
@@ -165,22 +190,44 @@ def _turn_to_fit(canvas: Canvas, component: Component) -> None:
         if rotation.auto == "auto_left":
             turn = Image.Transpose.ROTATE_90
         canvas.replace(canvas.image.transpose(turn))
+        canvas.regions = Regions()
+
+
+def _trim(canvas: Canvas, component: Component) -> None:
+    """Edges go before sizes count."""
+    if not _trims(component):
+        return
+    box = trim_box(canvas.image, component.get("e"))
+    if box is not None:
+        canvas.replace(canvas.image.crop(box))
+        canvas.regions = canvas.regions.moved(
+            lambda one: (one[0] - box[0], one[1] - box[1], one[2] - box[0], one[3] - box[1])
+        )
 
 
 def _resize(canvas: Canvas, component: Component) -> None:
-    plan = plan_resize(
-        component,
-        canvas.size,
-        canvas.original,
-        canvas.dpr,
-        lambda width, height: busiest_window(canvas, width, height),
-    )
+    plan = _plan(canvas, component)
     if plan is None:
         return
     resized = _cut_and_scale(canvas, plan)
-    if component.get("c") in _PAD_MODES:
-        resized = _padded(resized, plan, component.get("b"))
+    if component.get("c") in PAD_MODES:
+        resized = _padded(resized, plan, component.get("b"), canvas)
     canvas.replace(resized)
+    canvas.regions = canvas.regions.moved(lambda box: _moved(box, plan))
+
+
+def _moved(box: Box, plan: Plan) -> Box | None:
+    """Where a region is after a plan, None when it was cut away."""
+    across = plan.size[0] / (plan.box[2] - plan.box[0])
+    down = plan.size[1] / (plan.box[3] - plan.box[1])
+    left = max((box[0] - plan.box[0]) * across, 0.0)
+    top = max((box[1] - plan.box[1]) * down, 0.0)
+    right = min((box[2] - plan.box[0]) * across, float(plan.size[0]))
+    bottom = min((box[3] - plan.box[1]) * down, float(plan.size[1]))
+    if right - left < 1 or bottom - top < 1:
+        return None
+    x, y = plan.offset
+    return (left + x, top + y, right + x, bottom + y)
 
 
 def _cut_and_scale(canvas: Canvas, plan: Plan) -> Image.Image:
@@ -204,9 +251,11 @@ def _cut_and_scale(canvas: Canvas, plan: Plan) -> Image.Image:
 
 
 def _padded(
-    image: Image.Image, plan: Plan, background: tuple[int, int, int, int] | None
+    image: Image.Image, plan: Plan, background: Background | None, canvas: Canvas
 ) -> Image.Image:
-    color = background if background is not None else (CLEAR if has_alpha(image) else WHITE)
+    color = CLEAR if has_alpha(image) else canvas.ground
+    if background is not None:
+        color = background.color or edge_color(canvas.image)
     mode = "RGBA" if has_alpha(image) or color[3] < 255 else "RGB"
     if not plan.pads and not has_alpha(image):
         return image
@@ -221,77 +270,58 @@ def _padded(
 
 def _effect(canvas: Canvas, component: Component) -> None:
     effect: Effect = component.get("e")
-    canvas.replace(EFFECTS[effect.name](canvas.image, effect.argument))
+    if effect.name == "trim":
+        return
+    color: Color = component.get("co", BLACK)
+    if effect.name in REGION_EFFECTS:
+        box = part(component, canvas.size, canvas.original)
+        canvas.replace(_changed_in(canvas.image, [box], effect, color))
+    elif effect.name.endswith("_faces"):
+        faces = list(canvas.regions.faces)
+        canvas.replace(_changed_in(canvas.image, faces, effect, color))
+    else:
+        canvas.replace(EFFECTS[effect.name](canvas.image, effect, color))
 
 
-def _grayscale(image: Image.Image, argument: str) -> Image.Image:
-    return image.convert("LA" if has_alpha(image) else "L")
+def _changed_in(image: Image.Image, boxes: list[Box], effect: Effect, color: Color) -> Image.Image:
+    """The picture with an effect on some of its parts."""
+    result = image.copy()
+    for box in boxes:
+        left, top, right, bottom = (round(side) for side in box)
+        inside = result.crop((left, top, min(right, image.width), min(bottom, image.height)))
+        if inside.width and inside.height:
+            result.paste(EFFECTS[effect.name](inside, effect, color), (left, top))
+    return result
 
 
 def _round_corners(canvas: Canvas, component: Component) -> None:
-    image = canvas.image.convert("RGBA")
-    rounded = ImageChops.multiply(
-        image.getchannel("A"), corner_mask(image.size, component.get("r"), canvas.dpr)
-    )
-    image.putalpha(rounded)
-    canvas.replace(image)
-
-
-def corner_mask(size: Size, radii: tuple[float, ...], dpr: float = 1.0) -> Image.Image:
-    """A mask, 255 inside, with rounded corners: one radius, or 2 to 4 as in CSS."""
-    corners = {
-        1: lambda r: (r[0], r[0], r[0], r[0]),
-        2: lambda r: (r[0], r[1], r[0], r[1]),
-        3: lambda r: (r[0], r[1], r[2], r[1]),
-        4: lambda r: r,
-    }[len(radii)](radii)
-    width, height = size
-    mask = Image.new("L", size, 255)
-    for index, corner in enumerate(corners):
-        across = min(corner * dpr, width / 2)
-        down = min(corner * dpr, height / 2)
-        if corner != math.inf:
-            across = down = min(across, down)
-        box = (math.ceil(across), math.ceil(down))
-        if min(box) < 1:
-            continue
-        quarter = Image.new("L", (box[0] * 4, box[1] * 4), 0)
-        ImageDraw.Draw(quarter).ellipse((0, 0, across * 8 - 1, down * 8 - 1), fill=255)
-        quarter = quarter.resize(box, Image.Resampling.BOX)
-        if index in (1, 2):
-            quarter = ImageOps.mirror(quarter)
-        if index in (2, 3):
-            quarter = ImageOps.flip(quarter)
-        left = width - box[0] if index in (1, 2) else 0
-        top = height - box[1] if index in (2, 3) else 0
-        mask.paste(
-            ImageChops.darker(quarter, mask.crop((left, top, left + box[0], top + box[1]))),
-            (left, top),
-        )
-    return mask
+    border: Border | None = component.get("bo")
+    radii = component.get("r")
+    if border is not None:
+        around = 2 * round(border.width * canvas.dpr)
+        canvas.budget.spend((canvas.image.width + around, canvas.image.height + around))
+        canvas.replace(bordered(canvas.image, border.width, border.color, radii, canvas.dpr))
+        canvas.regions = Regions()
+    elif any(radii):
+        canvas.replace(round_corners(canvas.image, radii, canvas.dpr))
 
 
 def _opacity(canvas: Canvas, component: Component) -> None:
     image = canvas.image.convert("RGBA")
     share = component.get("o")
     image.putalpha(image.getchannel("A").point([int(value * share + 0.5) for value in range(256)]))
+    image.info.update(canvas.image.info)
     canvas.replace(image)
 
 
 def _background(canvas: Canvas, component: Component) -> None:
-    if component.get("c") in _PAD_MODES and {"w", "h", "ar"} & component.values.keys():
+    if component.get("c") in PAD_MODES and {"w", "h", "ar"} & component.values.keys():
         return
-    color = component.get("b")
-    if has_alpha(canvas.image) and color[3] > 0:
-        canvas.replace(flattened(canvas.image, color))
-
-
-def flattened(image: Image.Image, color: tuple[int, int, int, int] = WHITE) -> Image.Image:
-    """The picture on a background; opaque when the background is."""
-    below = Image.new("RGBA", image.size, color)
-    below.alpha_composite(image.convert("RGBA"))
-    below.info.update(image.info)
-    return below if color[3] < 255 else below.convert("RGB")
+    background: Background = component.get("b")
+    if has_alpha(canvas.image):
+        color = background.color or edge_color(canvas.image)
+        if color[3] > 0:
+            canvas.replace(flattened(canvas.image, color))
 
 
 def _rotate(canvas: Canvas, component: Component) -> None:
@@ -305,8 +335,13 @@ def _rotate(canvas: Canvas, component: Component) -> None:
             image = ImageOps.flip(image)
         elif isinstance(step, float) and step:
             image = _turned(image, step)
+            if step % 90:
+                # Costs as much as several resizes.
+                canvas.budget.spend(image.size)
+                canvas.budget.spend(image.size)
     if rotation.steps:
         canvas.replace(image)
+        canvas.regions = Regions()
 
 
 def _turned(image: Image.Image, degrees: float) -> Image.Image:
@@ -326,44 +361,141 @@ def _turned(image: Image.Image, degrees: float) -> Image.Image:
     )
 
 
-def busiest_window(canvas: Canvas, width: float, height: float) -> tuple[float, float]:
-    """Where a window of that size holds the most detail: edges, preferring the middle a little.
+def _layer(canvas: Canvas, component: Component) -> None:
+    """Lay a picture or text over (`l`) or under (`u`) the one at hand."""
+    under = "u" in component.values
+    flags = component.get("fl", ())
+    above = _layer_picture(canvas, component.get("u" if under else "l"), "relative" in flags)
+    base = canvas.image
+    at = _layer_place(canvas, component, above.size)
+    blend: str | None = component.get("blend")
+    if under:
+        # The layer is what the picture is put on, and the picture stays what is placed around.
+        at = (-at[0], -at[1])
+        _check_grown(canvas, above.size, base.size, at, flags)
+        result = overlay.laid_over(above, base, at, grows="no_overflow" not in flags)
+    elif "tiled" in flags or "cutter" in flags or blend is not None:
+        same = (
+            overlay.tiled(above, base.size, at)
+            if "tiled" in flags
+            else overlay.on_canvas(above, base.size, at)
+        )
+        if blend is not None:
+            result = overlay.blended(base, same, blend)
+        elif "cutter" in flags:
+            result = overlay.cut_out(base, same)
+        else:
+            result = overlay.laid_over(base, same, (0, 0), grows=False)
+    else:
+        _check_grown(canvas, base.size, above.size, at, flags)
+        result = overlay.laid_over(base, above, at, grows="no_overflow" not in flags)
+    if result.size != base.size:
+        canvas.regions = Regions()
+    canvas.replace(result)
 
-    Works on a copy of at most 96 pixels a side. Returns (left, top) in `canvas.size` units.
-    """
-    small = canvas.image.convert("L")
-    small.thumbnail((96, 96), Image.Resampling.BOX)
-    values = np.asarray(small, dtype=np.float64)
-    detail = np.zeros_like(values)
-    detail[:, 1:] += np.abs(np.diff(values, axis=1))
-    detail[1:, :] += np.abs(np.diff(values, axis=0))
-    rows, columns = values.shape
-    fall_off = np.hanning(columns + 2)[1:-1][None, :] + np.hanning(rows + 2)[1:-1][:, None]
-    detail = (detail + 1e-3) * (1.0 + 0.25 * fall_off)
-    left = _best_start(detail.sum(axis=0), width / canvas.size[0])
-    top = _best_start(detail.sum(axis=1), height / canvas.size[1])
-    return left * canvas.size[0], top * canvas.size[1]
+
+def _check_grown(
+    canvas: Canvas, below: Size, above: Size, at: overlay.Point, flags: tuple[str, ...]
+) -> None:
+    if "no_overflow" not in flags:
+        canvas.budget.spend(overlay.grown_size(below, above, at))
 
 
-def _best_start(weights: np.ndarray, share: float) -> float:
-    """Where a window of `share` of the length starts, as a share, to weigh the most."""
-    length = len(weights)
-    window = max(1, min(length, round(share * length)))
-    sums = np.convolve(weights, np.ones(window), mode="valid")
-    best = np.flatnonzero(sums >= sums.max() * (1 - 1e-9))
-    start = best[len(best) // 2] / length
-    return float(min(max(start, 0.0), 1.0 - share)) if share < 1 else 0.0
+def _layer_place(canvas: Canvas, component: Component, size: Size) -> overlay.Point:
+    values = dict(component.values)
+    for key in ("x", "y"):
+        length: Length | None = values.get(key)
+        if length is not None and not length.fraction:
+            values[key] = Length(length.value * canvas.dpr)
+    gravity = component.get("g")
+    region = canvas.regions.named(gravity.regions) if gravity is not None else None
+    if gravity is not None and (gravity.auto or gravity.regions) and region is None:
+        raise TransformationError("Unsupported gravity for a layer without stored coordinates")
+    if region is None:
+        return place(Component(values), canvas.image.size, size)
+    x, y = place(Component({**values, "g": None}), (0, 0), size)
+    return (
+        x + round((region[0] + region[2]) / 2),
+        y + round((region[1] + region[3]) / 2),
+    )
 
 
-EFFECTS: dict[str, Callable[[Image.Image, str], Image.Image]] = {
-    "grayscale": _grayscale,
-}
+def _layer_picture(canvas: Canvas, step: LayerStep, relative: bool) -> Image.Image:
+    components = step.components
+    if isinstance(step.layer, TextLayer):
+        picture, components = _text_picture(canvas, step.layer, components)
+    else:
+        with canvas.open_layer(step.layer) as opened:
+            turned = orientation(opened)
+            canvas.budget.spend(opened.size)
+            opened.load()
+            upright = ImageOps.exif_transpose(opened) if turned > 1 else opened
+            picture = plain(upright or opened).copy()
+    inner = Canvas(
+        picture,
+        picture.size,
+        canvas.original,
+        canvas.dpr,
+        open_layer=canvas.open_layer,
+        budget=canvas.budget,
+    )
+    if relative:
+        components = tuple(_relative_to(one, canvas.image.size, canvas.dpr) for one in components)
+    _apply(inner, components)
+    return inner.image
+
+
+def _relative_to(component: Component, base: Size, dpr: float) -> Component:
+    """Fractions of a layer's sides as fractions of the picture that it is laid over."""
+    values = dict(component.values)
+    for key, side in (("w", base[0]), ("h", base[1])):
+        length: Length | None = values.get(key)
+        if length is not None and length.fraction and length.of_original is None:
+            # Lengths in pixels are multiplied by the dpr, which the base has in it already.
+            values[key] = replace(length, value=length.value * side / dpr, fraction=False)
+    return Component(values)
+
+
+def _text_picture(
+    canvas: Canvas, layer: TextLayer, components: tuple[Component, ...]
+) -> tuple[Image.Image, tuple[Component, ...]]:
+    """The text drawn by its own component, and what is then left to be done to it."""
+    first = dict(components[0].values) if components else {}
+    background: Background | None = first.pop("b", None)
+    color: Color = first.get("co", BLACK)
+    border: Border | None = first.pop("bo", None) if layer.stroke else None
+    width = height = None
+    if first.get("c") == "fit":
+        # Here a size is where lines break, in pixels, and not what the picture is fitted to.
+        del first["c"]
+        lengths = [first.pop(side, None) for side in ("w", "h")]
+        width, height = (
+            round(one.value * canvas.dpr) if one is not None and not one.fraction else None
+            for one in lengths
+        )
+    picture = draw_text(
+        layer,
+        Lettering(
+            color,
+            background.color if background else None,
+            border.width if border else 0,
+            border.color if border else BLACK,
+            width,
+            height,
+            canvas.dpr,
+        ),
+    )
+    rest = components[1:]
+    return picture, (Component(first), *rest) if first else rest
+
 
 PAINTERS: tuple[tuple[tuple[str, ...], Painter], ...] = (
+    (("e",), _trim),
     (("a",), _turn_to_fit),
     (("w", "h", "ar", "c"), _resize),
+    (("l", "u"), _layer),
     (("e",), _effect),
-    (("r",), _round_corners),
+    (("r", "bo"), _round_corners),
     (("o",), _opacity),
     (("a",), _rotate),
     (("b",), _background),
