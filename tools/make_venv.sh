@@ -13,5 +13,5 @@ fi
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "Installing the packages of requirements.txt (a minute or two, once)."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -r requirements.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
