@@ -163,13 +163,17 @@ class EmbeddedStack:
 
 
 def _ensure_supervisor(files: StackFiles, options: ServerOptions) -> None:
-    """Under the stack's lock: start the supervisor unless it runs, wait until it is ready."""
-    process = None
-    if not users.is_locked(files.supervisor_lock):
-        files.state.unlink(missing_ok=True)
-        process = _spawn(files, options)
+    """Under the stack's lock: start the supervisor unless it runs, wait until it is ready.
+
+    One that is about to end still holds its lock, and one that lost the lock to another's brief
+    look at it ends with 0: so the lock is asked again for as long as nobody is ready.
+    """
+    process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
+        if process is None and not users.is_locked(files.supervisor_lock):
+            files.state.unlink(missing_ok=True)
+            process = _spawn(files, options)
         state = files.read_state()
         if state.get("status") == "ready":
             if process is not None:
@@ -185,7 +189,9 @@ def _ensure_supervisor(files: StackFiles, options: ServerOptions) -> None:
                 ids=tuple(filter(None, [state.get("setting")])),
             )
         if process is not None and process.poll() is not None:
-            break
+            if process.returncode != 0:
+                break
+            process = None
         time.sleep(0.02)
     raise EmbeddedStackError(
         "the embedded stack did not start",

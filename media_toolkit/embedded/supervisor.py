@@ -59,6 +59,8 @@ class Supervisor:
             migrations.migrate(Database(self._configuration.database_url))
             asyncio.run(self._serve(listener))
         finally:
+            # From here on nobody may join: a newcomer waits for the lock and starts its own.
+            self._files.state.unlink(missing_ok=True)
             listener.close()
             self._postgres.stop()
 
@@ -175,9 +177,6 @@ def main(home: Path, options: ServerOptions) -> int:
         setting = error.ids[0] if error.ids else ""
         files.write_state(status="failed", error=error.message, hint=error.hint, setting=setting)
         return 1
-    finally:
-        if files.read_state().get("status") == "ready":
-            files.state.unlink(missing_ok=True)
     return 0
 
 
