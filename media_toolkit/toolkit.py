@@ -80,6 +80,7 @@ class MediaToolkit:
         from media_toolkit.cloud.client import CloudClient
         from media_toolkit.library import Library
         from media_toolkit.store.assets import AssetStore
+        from media_toolkit.store.intents import IntentStore
 
         self.settings = settings
         self.account = account
@@ -88,7 +89,8 @@ class MediaToolkit:
         self._database = database
         self._client = CloudClient(account)
         self._store = AssetStore(database)
-        self._library = Library(self._client, self._store)
+        self._intents = IntentStore(database)
+        self._library = Library(self._client, self._store, self._intents)
 
     def acting_as(self, user_id: str) -> MediaToolkit:
         """The same account and database as another user; shares the connections."""
@@ -135,15 +137,31 @@ class MediaToolkit:
     def sign_upload(self, *, resource_type: str = "auto", **options: Any) -> SignedUpload:
         """Sign one upload for a browser or another program: post `.fields` and file to `.url`.
 
+        An intent is written with it (`intents`); `save` of what comes back settles it.
+
         Raises:
             UploadError: for an option that Cloudinary's upload does not have.
             InvalidName: for a public_id or folder that it does not allow.
         """
-        from media_toolkit.cloud.client import check_name
-        from media_toolkit.cloud.signing import sign_upload
+        return self._library.sign_upload(self.identity, resource_type, **options)
 
-        check_name(options.get("public_id"), options.get("folder"))
-        return sign_upload(self.account, resource_type, **options)
+    def intents(
+        self, *, settled: bool | None = False, user_id: str | None = None, limit: int = 1_000
+    ) -> pd.DataFrame:
+        """Uploads that were signed, newest first: unless asked otherwise, those that never came.
+
+        Args:
+            settled: False for those without an upload, True for those with one, None for both.
+            user_id: only whose. An admin sees everybody's, others their own.
+
+        Returns:
+            Columns id, user_id, created_at, signed_at, expires_at, settled_at, settled_by
+            (save, notification or reconcile), public_id (where one was signed), parameters
+            (what was signed), asset_id, asset_public_id, asset_resource_type,
+            asset_delivery_type, asset_version (what settled it). id and asset_version are
+            Int64, times datetime64[us, UTC], parameters dicts, the rest str.
+        """
+        return self._intents.frame(self.identity, settled, user_id, limit)
 
     def ingest(
         self,
