@@ -134,7 +134,7 @@ class Library:
         public_id = "/".join(str(part).strip("/") for part in parts if part)
         delivery_type = str(options.get("type") or "upload")
         for resource_type in RESOURCE_TYPES:
-            found = self._store.by_identity(resource_type, [public_id], delivery_type)
+            found = self._store.by_identity(resource_type, [public_id], identity, delivery_type)
             for asset in found.values():
                 if not identity.may_write(asset.user_id):
                     raise Conflict(

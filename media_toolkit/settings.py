@@ -33,6 +33,7 @@ VARIABLES: dict[str, str] = {
     "MEDIA_TOOLKIT_USER": "who acts in notebooks and scripts; else the system's user",
     "MEDIA_TOOLKIT_AUTH": "oidc or none: how callers of the dashboard are known",
     "MEDIA_TOOLKIT_ADMINS": "user ids with the admin role, separated by commas",
+    "MEDIA_TOOLKIT_POLICY": "team or private: whose assets a user may read; team at first",
     "MEDIA_TOOLKIT_CLOUD_PORT": "port of the embedded Cloudinary server; chosen once otherwise",
     "MEDIA_TOOLKIT_POSTGRES_PORT": "port of the embedded Postgres; chosen once otherwise",
 }
@@ -140,6 +141,7 @@ class Settings(BaseSettings):
     )
     auth: Literal["oidc", "none"] | None = Field(None, validation_alias="MEDIA_TOOLKIT_AUTH")
     admins_list: str = Field("", validation_alias="MEDIA_TOOLKIT_ADMINS")
+    policy: Literal["team", "private"] | None = Field(None, validation_alias="MEDIA_TOOLKIT_POLICY")
     cloud_port: int | None = Field(
         None, validation_alias="MEDIA_TOOLKIT_CLOUD_PORT", gt=0, lt=65536
     )

@@ -53,6 +53,8 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
         stack = EmbeddedStack.join(settings)
         account, url = account or stack.account, url or stack.database_url
     database = Database(url, settings.direct_url)
+    if settings.pooled_url is None and settings.policy is not None:
+        migrations.migrate(database, settings.policy)
     if settings.pooled_url is not None:
         waiting = [m.name for m in migrations.pending(database)]
         if waiting:
@@ -217,13 +219,15 @@ class MediaToolkit:
         from media_toolkit.store.filters import AssetFilter
         from media_toolkit.store.frames import assets_frame
 
-        return assets_frame(self._database, AssetFilter.of(**filters), order_by, limit)
+        return assets_frame(
+            self._database, self.identity, AssetFilter.of(**filters), order_by, limit
+        )
 
     def count(self, **filters: Any) -> int:
         """How many assets match. Raises FilterError as `assets` does."""
         from media_toolkit.store.filters import AssetFilter
 
-        return self._store.count(AssetFilter.of(**filters))
+        return self._store.count(AssetFilter.of(**filters), self.identity)
 
     def page(
         self,
@@ -240,7 +244,7 @@ class MediaToolkit:
         """
         from media_toolkit.store.filters import AssetFilter
 
-        return self._store.page(AssetFilter.of(**filters), limit, after, before)
+        return self._store.page(AssetFilter.of(**filters), self.identity, limit, after, before)
 
     def asset(
         self,
@@ -254,11 +258,11 @@ class MediaToolkit:
         Raises:
             NotFound: there is none. Conflict: an image and a video, say, share the public_id.
         """
-        return self._store.get(public_id, resource_type, delivery_type)
+        return self._store.get(public_id, self.identity, resource_type, delivery_type)
 
     def values(self, column: str) -> list[tuple[str, int]]:
         """The values of user_id, resource_type or format with their counts, most first."""
-        return self._store.values(column)
+        return self._store.values(column, self.identity)
 
     def url(self, asset: Asset | str, preset: str | None = None, **transformation: Any) -> str:
         """The delivery URL of an asset: original, by preset, or by a transformation.
@@ -289,10 +293,10 @@ class MediaToolkit:
         return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
 
     def migrate(self) -> list[str]:
-        """Apply pending migrations on the direct connection; returns their names."""
+        """Apply pending migrations and the chosen policy on the direct connection; their names."""
         from media_toolkit.store import migrations
 
-        return migrations.migrate(self._database)
+        return migrations.migrate(self._database, self.settings.policy)
 
     def doctor(self) -> Diagnosis:
         """What is configured and reachable, what is wrong and how to mend it."""
