@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -49,7 +50,6 @@ class AssetStore:
         Raises:
             Conflict: when the row belongs to another user.
         """
-        saving.save_batch(self._database, [asset], identity, revive)
         c = files.c
         named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id) == sa.tuple_(
             *asset.identity
@@ -58,11 +58,12 @@ class AssetStore:
         wanted = sa.or_(named, c.asset_id == asset.asset_id) if asset.asset_id else named
         order = sa.case((c.asset_id == asset.asset_id, 0), else_=1)
 
-        def read(connection: sa.Connection) -> Asset:
+        def write(connection: sa.Connection) -> Asset:
+            saving.write(connection, [asset], identity, revive)
             row = connection.execute(sa.select(files).where(wanted).order_by(order)).mappings()
             return Asset.from_row(dict(row.first() or {}))
 
-        return self._database.run(identity, read)
+        return saving.save_batch(self._database, [asset], identity, write)
 
     def save_many(
         self, assets: Iterable[Asset], identity: Identity, *, revive: bool = False
@@ -80,8 +81,17 @@ class AssetStore:
         wanted, report = saving.distinct(assets), SaveReport()
         for start in range(0, len(wanted), saving.BATCH_ROWS):
             batch = wanted[start : start + saving.BATCH_ROWS]
-            report += saving.save_batch(self._database, batch, identity, revive)
+            write = partial(saving.write, assets=batch, identity=identity, revive=revive)
+            report += saving.save_batch(self._database, batch, identity, write)
         return report
+
+    def refuse_foreign(self, assets: Sequence[Asset], identity: Identity) -> None:
+        """Say before an upload that it would overwrite somebody else's; also one not seen.
+
+        Raises:
+            Conflict: naming what is another user's.
+        """
+        saving.refuse_foreign(self._database, assets, identity)
 
     def get(
         self,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -20,6 +20,8 @@ from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, Forbidden
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
+
+T = TypeVar("T")
 
 BATCH_ROWS = 100_000
 # Below this, one JSON parameter is cheaper than making a temporary table.
@@ -146,30 +148,32 @@ _FROM_GIVEN, _FROM_STAGED = _Statements(_GIVEN), _Statements(_STAGED)
 
 
 def save_batch(
-    database: Database, assets: Sequence[Asset], identity: Identity, revive: bool = False
-) -> SaveReport:
-    """Save all of `assets`, which are `distinct`, or none; repeated when Postgres restarts.
-
-    Args:
-        revive: bring a soft-deleted row back also when no newer version comes.
+    database: Database,
+    assets: Sequence[Asset],
+    identity: Identity,
+    work: Callable[[sa.Connection], T],
+) -> T:
+    """`work`, which writes all of `assets` or none; repeated when Postgres restarts under it.
 
     Raises:
         Conflict: a row belongs to another user. Forbidden: an asset is not of `identity`.
         Unavailable: no Postgres; nothing of the batch is stored.
     """
     try:
-        return database.run(
-            identity, lambda connection: write(connection, assets, identity, revive)
-        )
+        return database.run(identity, work)
     except (Conflict, Forbidden):
-        _refuse_foreign(database, assets, identity)
+        refuse_foreign(database, assets, identity)
         raise
 
 
 def write(
     connection: sa.Connection, assets: Sequence[Asset], identity: Identity, revive: bool = False
 ) -> SaveReport:
-    """`save_batch` within a transaction of the caller's; errors are the driver's."""
+    """Save assets, which are `distinct`, within a transaction; errors are the driver's.
+
+    Args:
+        revive: bring a soft-deleted row back also when no newer version comes.
+    """
     values: dict[str, Any] = {"is_admin": identity.role == "admin", "revive": revive}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
@@ -210,7 +214,10 @@ def _keep_newer(kept: dict[Any, Asset], key: Any, asset: Asset) -> None:
         kept[key] = asset
 
 
-def _refuse_foreign(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
+def refuse_foreign(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
+    """Raise Conflict when one of `assets` stands in the table as another user's, seen or not."""
+    if identity.role == "admin":
+        return
     values = {
         "resource_types": [a.resource_type for a in assets],
         "delivery_types": [a.delivery_type for a in assets],
