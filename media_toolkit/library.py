@@ -70,7 +70,7 @@ class Library:
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
-            return self._store.save(asset, identity)
+            return self._store.save(asset, identity, revive=True)
         except StoreError as error:
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
@@ -94,7 +94,7 @@ class Library:
         )
         asset = Asset.from_response(known, identity.user_id)
         self._check_url(claimed, asset)
-        saved = self._store.save(asset, identity)
+        saved = self._store.save(asset, identity, revive=True)
         self._intents.settle(asset, "save", identity)
         return saved
 
