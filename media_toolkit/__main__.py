@@ -1,4 +1,4 @@
-"""`python -m media_toolkit`: migrate, ingest, doctor and embedded, for a shell."""
+"""`python -m media_toolkit`: migrate, ingest, reconcile, doctor and embedded, for a shell."""
 
 from __future__ import annotations
 
@@ -63,6 +63,51 @@ def ingest(
         report = kit.ingest(source, folder=folder, threads=threads, tags=names or None)
     print(report)
     raise typer.Exit(130 if report.interrupted else 1 if report.failed else 0)
+
+
+@app.command()
+def reconcile(
+    folder: Annotated[str, typer.Option(help="this one and those below")] = "",
+    since: Annotated[str, typer.Option(help="created then or later, such as 2026-01-31")] = "",
+    types: Annotated[str, typer.Option(help="image, video, raw, separated by commas")] = "",
+    budget: Annotated[int, typer.Option(help="Admin calls at most; 0 estimates", min=0)] = 400,
+    wait: Annotated[
+        float, typer.Option(help="seconds to wait for the account's limit to be reset", min=0)
+    ] = 0,
+    resume: Annotated[bool, typer.Option(help="go on where the last one stopped")] = True,
+    apply: Annotated[
+        str, typer.Option(help="mend: to-table or to-cloudinary; unset only tells")
+    ] = "",
+) -> None:
+    """Compare Cloudinary with the table, and mend the differences with --apply.
+
+    Status 0: nothing differs, or all is mended. 1: something differs, or was refused.
+    2: an error. 3: the budget or the account's limit was spent; run it again to go on.
+    """
+    if apply not in ("", "to-table", "to-cloudinary"):
+        raise typer.BadParameter("give to-table or to-cloudinary", param_hint="--apply")
+    kinds = [kind for part in types.split(",") if (kind := part.strip())]
+    with connect() as kit:
+        plan = kit.reconcile(
+            folder=folder or None,
+            since=since or None,
+            resource_types=kinds or None,
+            budget=budget,
+            wait_s=wait,
+            resume=resume,
+        )
+        print(plan)
+        if plan.differences:
+            columns = ["kind", "resource_type", "public_id", "fields", "user_id"]
+            print(plan.frame[columns].to_string(index=False, max_rows=50))
+        is_mended, is_stopped = not plan.differences, not plan.is_complete
+        if apply and plan.differences:
+            report = plan.apply("to_table" if apply == "to-table" else "to_cloudinary",
+                                dry_run=False)  # fmt: skip
+            print(report)
+            is_mended = report.is_complete
+            is_stopped = is_stopped or report.is_stopped
+    raise typer.Exit(3 if is_stopped else 0 if is_mended else 1)
 
 
 @embedded.callback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from media_toolkit.ingest.report import IngestReport
     from media_toolkit.media import Source
     from media_toolkit.notebook.gallery import Gallery
+    from media_toolkit.reconcile.plan import ReconcilePlan
     from media_toolkit.store.assets import Page, SaveReport
     from media_toolkit.store.database import Database
 
@@ -291,6 +293,46 @@ class MediaToolkit:
         elif hasattr(assets, "columns"):
             assets = assets_of(assets)
         return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
+
+    def reconcile(
+        self,
+        *,
+        folder: str | None = None,
+        since: datetime | date | str | None = None,
+        resource_types: str | Iterable[str] | None = None,
+        budget: int = 400,
+        wait_s: float = 0,
+        resume: bool = True,
+        progress: bool = True,
+    ) -> ReconcilePlan:
+        """Compare Cloudinary with the table; changes nothing until `.apply(dry_run=False)`.
+
+        The listing costs one Admin call for 500 assets; the plan tells how many. When the
+        budget is spent it stops, and the next call with the same arguments goes on from there.
+
+        Args:
+            folder: this one and those below. since: created then or later. resource_types:
+                image, video, raw. Everything unless given.
+            budget: Admin calls at most, by this call and the plan's `apply` together. A free
+                plan has 500 an hour; 0 only estimates.
+            wait_s: how long to wait for the account's limit to be reset; 0 stops instead.
+            resume: go on with a listing that stopped in the last 24 hours.
+
+        Returns:
+            A plan; `.frame` has one row a difference: only_in_cloudinary, only_in_table,
+            differing (version, etag, tags, context, folder …) or unsettled_intent.
+
+        Raises:
+            FilterError: for a date or type that cannot be read. CloudUnavailable, Unavailable.
+        """
+        from media_toolkit.cloud.pacing import AdminBudget
+        from media_toolkit.reconcile.plan import Reconciler, read_scope
+        from media_toolkit.store.listings import ListingStore
+
+        scope = read_scope(folder, since, resource_types)
+        listings = ListingStore(self._database)
+        worker = Reconciler(self._client, self._store, listings, self._intents, self.identity)
+        return worker.plan(scope, AdminBudget(budget, wait_s), resume, progress)
 
     def migrate(self) -> list[str]:
         """Apply pending migrations and the chosen policy on the direct connection; their names."""

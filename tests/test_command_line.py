@@ -107,3 +107,23 @@ def test_a_wrong_option_is_named_before_anything_starts(option: list[str], tmp_p
     assert shown.returncode == 2
     assert "Traceback" not in shown.stderr
     assert not home.exists()
+
+
+def test_reconcile_tells_what_differs_and_mends_it_when_asked(kit: mt.MediaToolkit) -> None:
+    kit._client.upload(b"lost", "t.txt", "raw", public_id="shell-reconcile/t.txt")
+    scope = ("reconcile", "--folder", "shell-reconcile")
+    told = run(*scope)
+    assert told.returncode == 1, told.stderr
+    assert "1 only in cloudinary; 1 of 1 assets listed with 1 Admin calls" in told.stdout
+    assert "shell-reconcile/t.txt" in told.stdout
+    assert kit.count() == 0
+    spent = run(*scope, "--budget", "1", "--apply", "to-table")
+    assert spent.returncode == 3
+    assert "1 unfinished" in spent.stdout
+    mended = run(*scope, "--apply", "to-table")
+    assert (mended.returncode, "1 mended" in mended.stdout) == (0, True), mended.stdout
+    assert kit.count() == 1
+    assert run(*scope).returncode == 0
+    assert run(*scope, "--budget", "0").returncode == 3
+    assert run(*scope, "--apply", "sideways").returncode == 2
+    assert "since is not a date" in run(*scope, "--since", "soon").stderr
