@@ -42,9 +42,23 @@ def migrate() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Say what is configured and reachable; status 1 when something is broken."""
+def doctor(
+    signature: Annotated[
+        str, typer.Option(help="Cloudinary's words: Invalid Signature … or Stale request …")
+    ] = "",
+    param: Annotated[
+        list[str] | None, typer.Option(help="name=value that was signed or sent, with --signature")
+    ] = None,
+) -> None:
+    """Say what is configured and reachable, or with --signature why one was refused.
+
+    Status 1 when something is broken, or when the cause of the refusal was not found.
+    """
     with connect_quietly() as kit:
+        if signature:
+            explanation = kit.explain_signature(_parameters(param or []), signature)
+            print(explanation)
+            raise typer.Exit(0 if explanation.is_proven else 1)
         diagnosis = kit.doctor()
     print(diagnosis)
     raise typer.Exit(0 if diagnosis.is_well else 1)
@@ -207,6 +221,22 @@ def _run_to_its_end(command: list[str], environment: dict[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+def _parameters(given: list[str]) -> dict[str, str | list[str]]:
+    """`name=value` each; `name[]=value` more than once is a list."""
+    found: dict[str, str | list[str]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
+        if name.endswith("[]"):
+            many = found.setdefault(name[:-2], [])
+            assert isinstance(many, list)
+            many.append(value)
+        else:
+            found[name] = value
+    return found
 
 
 def _check_options(options: ServerOptions) -> None:

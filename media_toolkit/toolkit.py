@@ -17,6 +17,7 @@ from media_toolkit.settings import CloudAccount, Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from media_toolkit.cloud.signature_doctor import SignatureExplanation
     from media_toolkit.cloud.signing import SignedUpload
     from media_toolkit.doctor import Diagnosis
     from media_toolkit.embedded.stack import EmbeddedStack
@@ -333,6 +334,26 @@ class MediaToolkit:
         listings = ListingStore(self._database)
         worker = Reconciler(self._client, self._store, listings, self._intents, self.identity)
         return worker.plan(scope, AdminBudget(budget, wait_s), resume, progress)
+
+    def explain_signature(
+        self, request_params: Mapping[str, Any], error_message: str
+    ) -> SignatureExplanation:
+        """Why Cloudinary refused a signature: its string beside ours, and the cause.
+
+        Works on this machine alone. The usual mistakes are tried until one gives the signature
+        that was refused, so that the cause is shown and not guessed.
+
+        Args:
+            request_params: what the program signed and sent, as it has them (lists, booleans);
+                `signature`, `api_key` and `file` may be among them. {} if unknown.
+            error_message: Cloudinary's, `Invalid Signature …` or `Stale request …`.
+
+        Returns:
+            Its `cause`, `evidence` and `hint`, both strings, and whether it `is_proven`.
+        """
+        from media_toolkit.cloud.signature_doctor import explain
+
+        return explain(request_params, error_message, self.account)
 
     def migrate(self) -> list[str]:
         """Apply pending migrations and the chosen policy on the direct connection; their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -127,3 +128,18 @@ def test_reconcile_tells_what_differs_and_mends_it_when_asked(kit: mt.MediaToolk
     assert run(*scope, "--budget", "0").returncode == 3
     assert run(*scope, "--apply", "sideways").returncode == 2
     assert "since is not a date" in run(*scope, "--since", "soon").stderr
+
+
+def test_the_doctor_explains_a_refused_signature(kit: mt.MediaToolkit) -> None:
+    secret = kit.account.api_secret.get_secret_value()
+    digest = hashlib.sha1(f"timestamp=1{secret}".encode(), usedforsecurity=False).hexdigest()
+    message = f"Invalid Signature {digest}. String to sign - 'tags=a,b&timestamp=1'."
+    given = ("--param", "tags[]=a", "--param", "tags[]=b", "--param", "timestamp=1")
+    shown = run("doctor", "--signature", message, *given)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("cause       unsigned_parameter\n")
+    assert "signed      timestamp=1\n" in shown.stdout
+    assert secret not in shown.stdout
+    unknown = run("doctor", "--signature", message.replace(digest, "0" * 40))
+    assert (unknown.returncode, "(not proven)" in unknown.stdout) == (1, True)
+    assert run("doctor", "--signature", "x", "--param", "tags").returncode == 2
