@@ -135,7 +135,8 @@ def _explain(
         return _explained("milliseconds", "the timestamp has thirteen digits", ours, string)
     if not signature:
         return _explained("unknown", "the message names no signature", ours, string)
-    search = _Search(_pairs(string, texts) if string else tuple(texts.items()), signature)
+    received = _pairs(string, texts) if string else tuple(texts.items())
+    search = _Search(string, received, signature)
     found = search.run(parameters, texts, account)
     if found is not None:
         steps, signed = found
@@ -153,7 +154,8 @@ def _explain(
 class _Search:
     """Tries what may have been signed until a digest is the signature that was refused."""
 
-    def __init__(self, received: Pairs, signature: str) -> None:
+    def __init__(self, string: str, received: Pairs, signature: str) -> None:
+        self._string = string
         self._received = received
         self._signature = signature
 
@@ -176,8 +178,16 @@ class _Search:
                                                      ways[: None if few else 1]):  # fmt: skip
                     if digest(text.encode(), secret.value.encode()) == self._signature:
                         told = [*steps, rendered, secret.step, way]
-                        return [s for s in told if s.cause is not None], text
+                        made = [step for step in told if step.cause is not None]
+                        return made or self._version(text), text
         return None
+
+    def _version(self, text: str) -> list[Step]:
+        """Signed rightly but for `&` in a value, which Cloudinary reads in the other way."""
+        if not self._string or text == self._string:
+            return []
+        version = 2 if "%26" in text else 1
+        return [Step("encoding", f"with & in values as in signature version {version}")]
 
     def _candidates(self, single: list[Edit]) -> Iterator[tuple[tuple[Step, ...], Pairs]]:
         yield (), self._received

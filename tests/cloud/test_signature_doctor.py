@@ -272,3 +272,13 @@ def test_a_secret_that_was_sent_as_a_parameter_is_not_repeated(secret: str) -> N
     assert found.cause == "unsigned_parameter"
     assert secret not in str(found)
     assert "api_secret=<secret>" in found.cloudinary_string
+
+
+def test_an_account_that_reads_ampersands_in_the_other_version_is_told(secret: str) -> None:
+    account = CloudAccount("c", "k", secret)
+    plain, escaped = f"tags=a&b&timestamp={T}", f"tags=a%26b&timestamp={T}"
+    for signed, received, version in ((plain, escaped, 1), (escaped, plain, 2)):
+        message = f"Invalid Signature {sha1(signed + secret)}. String to sign - '{received}'."
+        found = explain({"tags": "a&b", "timestamp": T}, message, account)
+        assert (found.cause, found.signed_string) == ("encoding", signed)
+        assert f"signature version {version}" in found.evidence
