@@ -14,11 +14,6 @@ from media_toolkit.store.database import Database
 ANA, BOB, ROOT = Identity("ana"), Identity("bob"), Identity("root", "admin")
 
 
-@pytest.fixture
-def database(kit: mt.MediaToolkit) -> Database:
-    return kit._database
-
-
 def response(number: int, **changes: Any) -> dict[str, Any]:
     return {
         "asset_id": f"{number:032x}",
