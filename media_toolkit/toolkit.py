@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from media_toolkit.asset import Asset
 from media_toolkit.errors import IngestError
@@ -15,6 +15,8 @@ from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import pandas as pd
 
     from media_toolkit.cloud.signature_doctor import SignatureExplanation
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from media_toolkit.reconcile.plan import ReconcilePlan
     from media_toolkit.store.assets import Page, SaveReport
     from media_toolkit.store.database import Database
+
+    Assets: TypeAlias = Asset | str | Iterable[Asset | str] | pd.DataFrame
 
 
 def connect(settings: Settings | None = None, *, user_id: str | None = None) -> MediaToolkit:
@@ -85,6 +89,7 @@ class MediaToolkit:
         from media_toolkit.cloud.client import CloudClient
         from media_toolkit.library import Library
         from media_toolkit.store.assets import AssetStore
+        from media_toolkit.store.changes import AssetChanges
         from media_toolkit.store.intents import IntentStore
 
         self.settings = settings
@@ -95,7 +100,8 @@ class MediaToolkit:
         self._client = CloudClient(account)
         self._store = AssetStore(database)
         self._intents = IntentStore(database)
-        self._library = Library(self._client, self._store, self._intents)
+        changes = AssetChanges(database)
+        self._library = Library(self._client, self._store, changes, self._intents)
 
     def acting_as(self, user_id: str) -> MediaToolkit:
         """The same account and database as another user; shares the connections."""
@@ -262,6 +268,79 @@ class MediaToolkit:
             NotFound: there is none. Conflict: an image and a video, say, share the public_id.
         """
         return self._store.get(public_id, self.identity, resource_type, delivery_type)
+
+    def edit(
+        self,
+        assets: Assets,
+        *,
+        tags: Iterable[str] | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        context: Mapping[str, str] | None = None,
+    ) -> list[Asset]:
+        """Change tags and context, in Cloudinary and then in the rows; the assets as they stand.
+
+        Args:
+            assets: an Asset, a public_id or asset_id, several of them, or rows of `assets()`.
+            tags: all of them from now on. add_tags, remove_tags: some; after `tags`.
+            context: keys to set; other keys stay.
+
+        Raises:
+            Forbidden: one is another user's; nothing was changed.
+            NotFound: no such row; or Cloudinary lacks some, and the others are changed.
+        """
+        return self._library.edit(
+            assets, self.identity,
+            tags=tags, add_tags=add_tags, remove_tags=remove_tags, context=context,
+        )  # fmt: skip
+
+    def rename(self, asset: Asset | str, new_public_id: str) -> Asset:
+        """Give an asset another public_id, in Cloudinary and then in its row.
+
+        Raises:
+            Forbidden: it is another user's. Conflict: the name is another user's.
+            UploadError: Cloudinary has an asset of that name. InvalidName, NotFound.
+        """
+        return self._library.rename(asset, new_public_id, self.identity)
+
+    def delete(self, assets: Assets) -> list[Asset]:
+        """Hide assets, as given to `edit`; `restore` brings them back, `purge` destroys them.
+
+        Raises:
+            Forbidden: one is another user's; none is deleted. NotFound: no such asset.
+        """
+        return self._library.delete(assets, self.identity)
+
+    def restore(self, assets: Assets) -> list[Asset]:
+        """Bring deleted assets back. Raises Forbidden and NotFound as `delete` does."""
+        return self._library.restore(assets, self.identity)
+
+    def purge(self, older_than: str | timedelta = "30d") -> int:
+        """Destroy for good, in Cloudinary too, what was deleted so long ago; returns how many.
+
+        A user's own assets; an admin's are everybody's.
+
+        Args:
+            older_than: such as "30d", "12h", "2w", or a timedelta.
+
+        Raises:
+            FilterError: not an age. UploadError: Cloudinary failed; the same call goes on.
+        """
+        return self._library.purge(older_than, self.identity)
+
+    def history(self, asset: Asset | str) -> pd.DataFrame:
+        """What happened to an asset, oldest first; also to one that is deleted or purged.
+
+        Returns:
+            Columns changed_at, changed_by, operation (insert, update, rename, delete, restore
+            or purge), changes (column → (before, after)), old and new (whole rows as dicts).
+
+        Raises:
+            NotFound: no such asset, or not for this user to see.
+        """
+        from media_toolkit.store.history import history_frame
+
+        return history_frame(self._database, self.identity, asset)
 
     def values(self, column: str) -> list[tuple[str, int]]:
         """The values of user_id, resource_type or format with their counts, most first."""

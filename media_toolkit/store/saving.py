@@ -162,7 +162,8 @@ def save_batch(
     try:
         return database.run(identity, work)
     except (Conflict, Forbidden):
-        refuse_foreign(database, assets, identity)
+        names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
+        refuse_foreign(database, names, identity, asset_ids)
         raise
 
 
@@ -214,25 +215,35 @@ def _keep_newer(kept: dict[Any, Asset], key: Any, asset: Asset) -> None:
         kept[key] = asset
 
 
-def refuse_foreign(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
-    """Raise Conflict when one of `assets` stands in the table as another user's, seen or not."""
+def refuse_foreign(
+    database: Database,
+    names: Sequence[tuple[str, str, str]],
+    identity: Identity,
+    asset_ids: Sequence[str | None] = (),
+) -> None:
+    """Raise Conflict when one of these stands in the table as another user's, seen or not.
+
+    Args:
+        names: (resource_type, delivery_type, public_id) each.
+    """
     if identity.role == "admin":
         return
+    kinds, types, public_ids = zip(*names, strict=True) if names else ((), (), ())
     values = {
-        "resource_types": [a.resource_type for a in assets],
-        "delivery_types": [a.delivery_type for a in assets],
-        "public_ids": [a.public_id for a in assets],
-        "asset_ids": [a.asset_id for a in assets],
+        "resource_types": list(kinds),
+        "delivery_types": list(types),
+        "public_ids": list(public_ids),
+        "asset_ids": list(asset_ids),
     }
     foreign = database.run(identity, lambda connection: connection.execute(_TAKEN, values).all())
     if not foreign:
         return
-    names = tuple(f"{row.resource_type}/{row.public_id}" for row in foreign)
+    taken = tuple(f"{row.resource_type}/{row.public_id}" for row in foreign)
     owners = ", ".join(sorted({row.user_id or "another user" for row in foreign}))
     raise Conflict(
-        f"{', '.join(names)} belongs to {owners}",
-        hint="ask the owner or an admin, or upload under another public_id",
-        ids=names,
+        f"{', '.join(taken)} belongs to {owners}",
+        hint="choose another public_id, or ask the owner or an admin",
+        ids=taken,
     )
 
 

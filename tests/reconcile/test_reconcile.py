@@ -11,7 +11,6 @@ import requests
 import sqlalchemy as sa
 
 import media_toolkit as mt
-from media_toolkit.cloud.signing import now, sign_parameters, upload_url
 from media_toolkit.reconcile.plan import ReconcilePlan
 
 Kits = Callable[..., mt.MediaToolkit]
@@ -20,15 +19,6 @@ Kits = Callable[..., mt.MediaToolkit]
 def put(kit: mt.MediaToolkit, data: bytes, public_id: str, **options: Any) -> dict[str, Any]:
     """An asset in Cloudinary that no row knows of."""
     return kit._client.upload(data, "x.png", "image", public_id=public_id, **options)
-
-
-def rename(kit: mt.MediaToolkit, old: str, new: str) -> None:
-    fields = {"from_public_id": old, "to_public_id": new, "timestamp": str(now())}
-    secret = kit.account.api_secret.get_secret_value()
-    signed = {"signature": sign_parameters(fields, secret), "api_key": kit.account.api_key}
-    url = upload_url(kit.account, "image", "rename")
-    answer = requests.post(url, data=fields | signed, timeout=30)
-    assert answer.status_code == 200, answer.text
 
 
 def plan(kit: mt.MediaToolkit, **scope: Any) -> ReconcilePlan:
@@ -161,7 +151,7 @@ def test_every_field_is_compared_and_the_row_follows_a_rename_and_a_replacement(
     responses = {name: put(kit, pixel, f"{folder}/{name}", tags=["t"]) for name in names}
     kit.save_many(responses.values())
     uploads = kit._client
-    rename(kit, f"{folder}/renamed", f"{folder}/new-name")
+    uploads.rename(f"{folder}/renamed", f"{folder}/new-name")
     uploads.destroy(f"{folder}/replaced")
     put(kit, pixel + b"more", f"{folder}/replaced")
     uploads.relabel(responses["retold"]["asset_id"], context={"alt": "x"}, tags=[])
