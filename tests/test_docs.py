@@ -47,7 +47,43 @@ def test_the_official_sdk_runs_as_docs_embedded_shows(kit: mt.MediaToolkit) -> N
     assert (shown.returncode, shown.stdout.strip()) == (0, "image/jpeg"), shown.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/embedded.md"])
+def test_the_page_on_reconcile_runs_as_it_stands(kit: mt.MediaToolkit) -> None:
+    kit._client.upload(b"lost", "t.txt", "raw", public_id="reconcile-page/t.txt")
+    flow, intents = blocks("docs/reconcile.md", "python")
+    for code, said in ((flow, "1 mended with 1 Admin calls"), (intents, "reconcile-page")):
+        shown = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert shown.returncode == 0, shown.stderr
+        assert said in shown.stdout
+    assert kit.asset("reconcile-page/t.txt").user_id == "ana"
+
+
+def test_the_page_on_signatures_runs_and_shows_what_is_printed(kit: mt.MediaToolkit) -> None:
+    (code,) = blocks("docs/signatures.md", "python")
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    (said,) = blocks("docs/signatures.md", "text")
+    moment = re.compile(r"timestamp=\d+")
+    assert moment.sub("", shown.stdout) == moment.sub("", said)
+
+
+PAGES = [
+    "README.md",
+    "docs/guide.md",
+    "docs/embedded.md",
+    "docs/reconcile.md",
+    "docs/signatures.md",
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
