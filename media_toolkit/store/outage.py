@@ -93,7 +93,10 @@ def _translated(error: Exception) -> StoreError:
             cause, hint='let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
         )
     if code == _NO_PRIVILEGE:
-        return Forbidden(cause, hint="only the owner of a row or an admin may change it")
+        of_a_row = "row-level security" in cause
+        return Forbidden(
+            cause, hint="only the owner of a row or an admin may change it" if of_a_row else ""
+        )
     if code == _UNIQUE:
         return Conflict(cause)
     return StoreError(cause)
