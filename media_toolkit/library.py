@@ -8,12 +8,13 @@ from urllib.parse import unquote, urlsplit
 
 from media_toolkit import media
 from media_toolkit.asset import RESOURCE_TYPES, Asset
-from media_toolkit.cloud.client import CloudClient
-from media_toolkit.cloud.signing import verify_response
+from media_toolkit.cloud.client import CloudClient, check_name
+from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
 from media_toolkit.errors import Conflict, SignatureError, StoreError, UnsupportedMedia
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.intents import IntentStore
 
 if TYPE_CHECKING:
     from media_toolkit.media import Source
@@ -24,9 +25,10 @@ _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filen
 class Library:
     """Uploads and saves; holds the two sides together."""
 
-    def __init__(self, client: CloudClient, store: AssetStore) -> None:
+    def __init__(self, client: CloudClient, store: AssetStore, intents: IntentStore) -> None:
         self._client = client
         self._store = store
+        self._intents = intents
 
     def send(
         self,
@@ -92,7 +94,23 @@ class Library:
         )
         asset = Asset.from_response(known, identity.user_id)
         self._check_url(claimed, asset)
-        return self._store.save(asset, identity)
+        saved = self._store.save(asset, identity)
+        self._intents.settle(asset, "save", identity)
+        return saved
+
+    def sign_upload(
+        self, identity: Identity, resource_type: str = "auto", **options: Any
+    ) -> SignedUpload:
+        """Sign one upload for somebody else to send, and write down that it is to come.
+
+        Raises:
+            UploadError: for an unknown option. InvalidName: for a public_id or folder.
+            StoreError: the intent could not be written; nothing is handed out.
+        """
+        check_name(options.get("public_id"), options.get("folder"))
+        signed = sign_upload(self._client.account, resource_type, **options)
+        self._intents.open(identity, signed.fields, signed.expires_at)
+        return signed
 
     def _send_named_by_file(
         self,
@@ -116,7 +134,7 @@ class Library:
         public_id = "/".join(str(part).strip("/") for part in parts if part)
         delivery_type = str(options.get("type") or "upload")
         for resource_type in RESOURCE_TYPES:
-            found = self._store.by_identity(resource_type, [public_id], delivery_type)
+            found = self._store.by_identity(resource_type, [public_id], identity, delivery_type)
             for asset in found.values():
                 if not identity.may_write(asset.user_id):
                     raise Conflict(

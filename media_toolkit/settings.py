@@ -45,6 +45,7 @@ VARIABLES: dict[str, str] = {
     "MEDIA_TOOLKIT_RATE_LIMIT": "signatures, and saves, that one user may have in a minute",
     "MEDIA_TOOLKIT_UPLOAD_POLICY": "JSON: what a browser may have signed and save",
     "MEDIA_TOOLKIT_UNCLAIMED_OWNER": "owner of notified uploads that nobody asked us to sign",
+    "MEDIA_TOOLKIT_POLICY": "team or private: whose assets a user may read; team at first",
     "MEDIA_TOOLKIT_CLOUD_PORT": "port of the embedded Cloudinary server; chosen once otherwise",
     "MEDIA_TOOLKIT_POSTGRES_PORT": "port of the embedded Postgres; chosen once otherwise",
 }
@@ -159,6 +160,7 @@ class Settings(BaseSettings):
         UploadPolicy(), validation_alias="MEDIA_TOOLKIT_UPLOAD_POLICY"
     )
     unclaimed_owner_id: str | None = Field(None, validation_alias="MEDIA_TOOLKIT_UNCLAIMED_OWNER")
+    policy: Literal["team", "private"] | None = Field(None, validation_alias="MEDIA_TOOLKIT_POLICY")
     cloud_port: int | None = Field(
         None, validation_alias="MEDIA_TOOLKIT_CLOUD_PORT", gt=0, lt=65536
     )

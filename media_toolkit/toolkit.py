@@ -53,6 +53,8 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
         stack = EmbeddedStack.join(settings)
         account, url = account or stack.account, url or stack.database_url
     database = Database(url, settings.direct_url)
+    if settings.pooled_url is None and settings.policy is not None:
+        migrations.migrate(database, settings.policy)
     if settings.pooled_url is not None:
         waiting = [m.name for m in migrations.pending(database)]
         if waiting:
@@ -80,6 +82,7 @@ class MediaToolkit:
         from media_toolkit.cloud.client import CloudClient
         from media_toolkit.library import Library
         from media_toolkit.store.assets import AssetStore
+        from media_toolkit.store.intents import IntentStore
 
         self.settings = settings
         self.account = account
@@ -88,7 +91,8 @@ class MediaToolkit:
         self._database = database
         self._client = CloudClient(account)
         self._store = AssetStore(database)
-        self._library = Library(self._client, self._store)
+        self._intents = IntentStore(database)
+        self._library = Library(self._client, self._store, self._intents)
 
     def acting_as(self, user_id: str) -> MediaToolkit:
         """The same account and database as another user; shares the connections."""
@@ -135,15 +139,31 @@ class MediaToolkit:
     def sign_upload(self, *, resource_type: str = "auto", **options: Any) -> SignedUpload:
         """Sign one upload for a browser or another program: post `.fields` and file to `.url`.
 
+        An intent is written with it (`intents`); `save` of what comes back settles it.
+
         Raises:
             UploadError: for an option that Cloudinary's upload does not have.
             InvalidName: for a public_id or folder that it does not allow.
         """
-        from media_toolkit.cloud.client import check_name
-        from media_toolkit.cloud.signing import sign_upload
+        return self._library.sign_upload(self.identity, resource_type, **options)
 
-        check_name(options.get("public_id"), options.get("folder"))
-        return sign_upload(self.account, resource_type, **options)
+    def intents(
+        self, *, settled: bool | None = False, user_id: str | None = None, limit: int = 1_000
+    ) -> pd.DataFrame:
+        """Uploads that were signed, newest first: unless asked otherwise, those that never came.
+
+        Args:
+            settled: False for those without an upload, True for those with one, None for both.
+            user_id: only whose. An admin sees everybody's, others their own.
+
+        Returns:
+            Columns id, user_id, created_at, signed_at, expires_at, settled_at, settled_by
+            (save, notification or reconcile), public_id (where one was signed), parameters
+            (what was signed), asset_id, asset_public_id, asset_resource_type,
+            asset_delivery_type, asset_version (what settled it). id and asset_version are
+            Int64, times datetime64[us, UTC], parameters dicts, the rest str.
+        """
+        return self._intents.frame(self.identity, settled, user_id, limit)
 
     def ingest(
         self,
@@ -199,13 +219,15 @@ class MediaToolkit:
         from media_toolkit.store.filters import AssetFilter
         from media_toolkit.store.frames import assets_frame
 
-        return assets_frame(self._database, AssetFilter.of(**filters), order_by, limit)
+        return assets_frame(
+            self._database, self.identity, AssetFilter.of(**filters), order_by, limit
+        )
 
     def count(self, **filters: Any) -> int:
         """How many assets match. Raises FilterError as `assets` does."""
         from media_toolkit.store.filters import AssetFilter
 
-        return self._store.count(AssetFilter.of(**filters))
+        return self._store.count(AssetFilter.of(**filters), self.identity)
 
     def page(
         self,
@@ -222,7 +244,7 @@ class MediaToolkit:
         """
         from media_toolkit.store.filters import AssetFilter
 
-        return self._store.page(AssetFilter.of(**filters), limit, after, before)
+        return self._store.page(AssetFilter.of(**filters), self.identity, limit, after, before)
 
     def asset(
         self,
@@ -236,11 +258,11 @@ class MediaToolkit:
         Raises:
             NotFound: there is none. Conflict: an image and a video, say, share the public_id.
         """
-        return self._store.get(public_id, resource_type, delivery_type)
+        return self._store.get(public_id, self.identity, resource_type, delivery_type)
 
     def values(self, column: str) -> list[tuple[str, int]]:
         """The values of user_id, resource_type or format with their counts, most first."""
-        return self._store.values(column)
+        return self._store.values(column, self.identity)
 
     def url(self, asset: Asset | str, preset: str | None = None, **transformation: Any) -> str:
         """The delivery URL of an asset: original, by preset, or by a transformation.
@@ -271,10 +293,10 @@ class MediaToolkit:
         return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
 
     def migrate(self) -> list[str]:
-        """Apply pending migrations on the direct connection; returns their names."""
+        """Apply pending migrations and the chosen policy on the direct connection; their names."""
         from media_toolkit.store import migrations
 
-        return migrations.migrate(self._database)
+        return migrations.migrate(self._database, self.settings.policy)
 
     def doctor(self) -> Diagnosis:
         """What is configured and reachable, what is wrong and how to mend it."""

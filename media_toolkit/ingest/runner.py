@@ -57,7 +57,10 @@ class Runner:
         started = time.monotonic()
         items = folder_items(folder, prefix, recursive)
         shared = Counter(item.public_id for item in items)
-        stored = {kind: self._store.by_identity(kind, shared) for kind in ("image", "video", "raw")}
+        stored = {
+            kind: self._store.by_identity(kind, shared, self._identity)
+            for kind in ("image", "video", "raw")
+        }
         report = IngestReport()
         results: dict[str, Result] = {}
         unsaved: list[tuple[Item, Asset]] = []

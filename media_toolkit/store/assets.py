@@ -113,8 +113,8 @@ class AssetStore:
         self.save_many([asset], identity)
         if asset.asset_id is not None:
             # Renamed since: the row goes by another public_id, yet it is this asset's.
-            return self.get(asset.asset_id, asset.resource_type, asset.delivery_type)
-        return self.get(asset.public_id, asset.resource_type, asset.delivery_type)
+            return self.get(asset.asset_id, identity, asset.resource_type, asset.delivery_type)
+        return self.get(asset.public_id, identity, asset.resource_type, asset.delivery_type)
 
     def save_many(self, assets: Iterable[Asset], identity: Identity) -> SaveReport:
         """Insert or update many, in batches that hold entirely or not at all.
@@ -134,7 +134,11 @@ class AssetStore:
         return report
 
     def get(
-        self, public_id: str, resource_type: str | None = None, delivery_type: str | None = None
+        self,
+        public_id: str,
+        identity: Identity,
+        resource_type: str | None = None,
+        delivery_type: str | None = None,
     ) -> Asset:
         """One asset by public_id or asset_id.
 
@@ -149,7 +153,7 @@ class AssetStore:
             wanted = wanted.where(c.resource_type == resource_type)
         if delivery_type is not None:
             wanted = wanted.where(c.delivery_type == delivery_type)
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             rows = connection.execute(wanted.limit(3)).mappings().all()
         if not rows:
             raise NotFound(
@@ -167,7 +171,11 @@ class AssetStore:
         return Asset.from_row(dict(rows[0]))
 
     def by_identity(
-        self, resource_type: str, public_ids: Iterable[str], delivery_type: str = "upload"
+        self,
+        resource_type: str,
+        public_ids: Iterable[str],
+        identity: Identity,
+        delivery_type: str = "upload",
     ) -> dict[str, Asset]:
         """public_id → asset, for those that are in the table and not deleted."""
         c = files.c
@@ -177,13 +185,13 @@ class AssetStore:
             c.public_id == sa.any_(sa.cast(list(public_ids), c.tags.type)),
             c.deleted_at.is_(None),
         )
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             rows = connection.execute(wanted).mappings().all()
         return {row["public_id"]: Asset.from_row(dict(row)) for row in rows}
 
-    def count(self, wanted: AssetFilter) -> int:
+    def count(self, wanted: AssetFilter, identity: Identity) -> int:
         """How many assets match, exactly."""
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             return int(
                 connection.scalar(
                     sa.select(sa.func.count()).select_from(files).where(*wanted.conditions())
@@ -194,6 +202,7 @@ class AssetStore:
     def page(
         self,
         wanted: AssetFilter,
+        identity: Identity,
         limit: int = 48,
         after: str | None = None,
         before: str | None = None,
@@ -212,7 +221,7 @@ class AssetStore:
             query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
         backwards = before is not None and after is None
         order = [key_part.asc() if backwards else key_part.desc() for key_part in key.clauses]
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
         more, items = len(rows) > limit, [Asset.from_row(dict(row)) for row in rows[:limit]]
         if backwards:
@@ -224,7 +233,7 @@ class AssetStore:
             _cursor(items[0]) if items and has_previous else None,
         )
 
-    def values(self, column: str) -> list[tuple[str, int]]:
+    def values(self, column: str, identity: Identity) -> list[tuple[str, int]]:
         """The values of user_id, resource_type or format with their counts, most first."""
         c = files.c[column]
         query = (
@@ -233,12 +242,12 @@ class AssetStore:
             .group_by(c)
             .order_by(sa.desc("n"), c)
         )
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             return [(str(value), int(n)) for value, n in connection.execute(query)]
 
     def _save_batch(self, rows: list[dict[str, Any]], identity: Identity) -> SaveReport:
         values = {"rows": json.dumps(rows), "is_admin": identity.role == "admin"}
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             if identity.role != "admin":
                 self._refuse_foreign(connection, values["rows"])
             connection.execute(_FOLLOW_RENAMES, values)

@@ -1,24 +1,41 @@
-"""Connections to Postgres: pooled for work, direct for migrations."""
+"""Connections to Postgres: pooled for work, as an identity; direct for migrations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import sqlalchemy as sa
-from sqlalchemy import exc
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from media_toolkit.errors import StoreError, Unavailable
+from media_toolkit.identity import Identity
+from media_toolkit.store.outage import is_away, is_passing, our_errors, retrying
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
+
+T = TypeVar("T")
 
 # Neon closes idle connections when it sleeps after five minutes; ours go first.
 # https://neon.com/docs/introduction/compute-lifecycle
 MAX_IDLE_S = 240
 CONNECT_TIMEOUT_S = 10
-WAKE_UP_S = 10
-UNDEFINED_TABLE = "42P01"
-MIGRATE = "run: python -m media_toolkit migrate"
+APP_ROLE = "media_toolkit_app"
+
+# Both last for the transaction, so a pooler may give its connection to anybody afterwards. A
+# login outside the role stays itself, and only where the policies hold for it.
+_ACT = f"""
+SELECT set_config('role', CASE
+           WHEN pg_has_role('{APP_ROLE}', 'MEMBER') THEN '{APP_ROLE}'
+           WHEN row_security_active('cloudinary_files') THEN CURRENT_USER::text
+           ELSE '{APP_ROLE}' END, true),
+       set_config('request.jwt.claims', {{claims}}, true)
+"""
+_ACT_AS = sa.text(_ACT.format(claims=":claims"))
+_READ_AS = _ACT.format(claims="$1") + ", set_config('transaction_read_only', 'on', true)"
 
 
 class Database:
@@ -52,43 +69,88 @@ class Database:
 
     @property
     def pooled_url(self) -> str:
-        """The connection string for work, with its password: for ADBC, never for a log."""
+        """The connection string for work, with its password: never for a log."""
         return self._pooled_url
 
     @contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
-        """One transaction: committed at the end, rolled back on an error.
+    def begin(self, identity: Identity) -> Iterator[sa.Connection]:
+        """One transaction as `identity`: committed at the end, rolled back on an error.
+
+        It acts as the role `media_toolkit_app` with the identity's claims; row-level security
+        decides. Connecting is tried again for `PATIENCE_S`; what runs inside is not: `run`.
 
         Raises:
-            Unavailable: when Postgres cannot be reached. StoreError: when it refuses.
+            Unavailable: when Postgres cannot be reached. Forbidden, StoreError: it refuses.
         """
-        with _our_errors():
-            connection = _connect(self.engine)
+        with our_errors():
+            connection = retrying(self.engine.connect, is_away)
             with connection, connection.begin():
+                connection.execute(_ACT_AS, {"claims": _claims(identity)})
                 yield connection
+
+    def run(self, identity: Identity, work: Callable[[sa.Connection], T]) -> T:
+        """`work(connection)` in one transaction as `identity`; run again, for `PATIENCE_S`, when
+        Postgres goes away under it: for work that may happen twice.
+
+        Raises:
+            Unavailable, Forbidden, StoreError: as `begin`.
+        """
+
+        def once() -> T:
+            with self.engine.connect() as connection, connection.begin():
+                connection.execute(_ACT_AS, {"claims": _claims(identity)})
+                return work(connection)
+
+        with our_errors():
+            return retrying(once, is_passing)
+
+    @contextmanager
+    def arrow(self, identity: Identity) -> Iterator[ArrowConnection]:
+        """An ADBC connection in a read-only transaction as `identity`, rolled back at the end.
+
+        For bulk reads into Arrow. Connecting is tried again; what runs inside is not:
+        `run_arrow`.
+
+        Raises:
+            Unavailable, Forbidden, StoreError: as `begin`.
+        """
+        with our_errors(), retrying(self._connect_arrow, is_away) as connection:
+            _act_in_arrow(connection, identity)
+            yield connection
+
+    def run_arrow(self, identity: Identity, work: Callable[[ArrowConnection], T]) -> T:
+        """`work(connection)` as in `arrow`, run again when Postgres goes away under it."""
+
+        def once() -> T:
+            with self._connect_arrow() as connection:
+                _act_in_arrow(connection, identity)
+                return work(connection)
+
+        with our_errors():
+            return retrying(once, is_passing)
 
     @contextmanager
     def direct(self) -> Iterator[sa.Connection]:
-        """One transaction on the direct connection string, closed afterwards: migrations.
+        """One transaction on the direct connection string, as its owner: for migrations.
 
         Raises:
-            Unavailable, StoreError: as `begin`.
+            Unavailable, Forbidden, StoreError: as `begin`.
         """
         engine = sa.create_engine(
             _with_driver(self._direct_url),
             poolclass=sa.NullPool,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
-        with _our_errors():
+        with our_errors():
             try:
-                with _connect(engine) as connection, connection.begin():
+                with retrying(engine.connect, is_away) as connection, connection.begin():
                     yield connection
             finally:
                 engine.dispose()
 
     def ping(self) -> str:
-        """The server's version, e.g. "18.4": shows that Postgres answers."""
-        with self.begin() as connection:
+        """The server's version, e.g. "18.4": shows that Postgres answers. Acts as nobody."""
+        with our_errors(), retrying(self.engine.connect, is_away) as connection:
             return str(connection.scalar(sa.text("SHOW server_version"))).split(" ")[0]
 
     def close(self) -> None:
@@ -96,40 +158,32 @@ class Database:
         if "engine" in self.__dict__:
             self.engine.dispose()
 
+    def _connect_arrow(self) -> ArrowConnection:
+        # 0.6 s to import, so only where Arrow is asked for.
+        from adbc_driver_postgresql import dbapi
 
-def _connect(engine: sa.Engine) -> sa.Connection:
-    # Only the connect is retried: a statement may have run although its answer was lost.
-    for attempt in Retrying(
-        retry=retry_if_exception_type(exc.OperationalError),
-        wait=wait_random_exponential(multiplier=0.2, max=2),
-        stop=stop_after_delay(WAKE_UP_S),
-        reraise=True,
-    ):
-        with attempt:
-            return engine.connect()
-    raise AssertionError("tenacity always returns or raises")
+        return dbapi.connect(_with_timeout(self._pooled_url))
+
+
+def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_AS, (_claims(identity),))
+        cursor.fetchall()
+
+
+def _claims(identity: Identity) -> str:
+    return json.dumps({"sub": identity.user_id, "role": identity.role})
 
 
 def _with_driver(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    try:
-        yield
-    except exc.OperationalError as error:
-        raise Unavailable(
-            f"Postgres cannot be reached: {_cause(error)}",
-            hint="check DATABASE_URL and the network; a sleeping Neon project wakes in seconds",
-        ) from error
-    except exc.ProgrammingError as error:
-        missing = getattr(error.orig, "pgcode", None) == UNDEFINED_TABLE
-        raise StoreError(_cause(error), hint=MIGRATE if missing else "") from error
-    except exc.DBAPIError as error:
-        raise StoreError(_cause(error)) from error
-
-
-def _cause(error: exc.DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+def _with_timeout(url: str) -> str:
+    """libpq waits for ever otherwise; all else in the string (sslmode …) stays as it is."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if any(name == "connect_timeout" for name, _ in query):
+        return url
+    added = urlencode({"connect_timeout": CONNECT_TIMEOUT_S})
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added)))))

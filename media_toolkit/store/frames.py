@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from media_toolkit.errors import StoreError, Unavailable
+from media_toolkit.identity import Identity
 from media_toolkit.store import filters
-from media_toolkit.store.database import MIGRATE, UNDEFINED_TABLE, Database
+from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import ASSET_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
 
 # ADBC numbers its parameters as Postgres itself does: $1, $2.
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
@@ -24,6 +25,7 @@ _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
 
 def assets_frame(
     database: Database,
+    identity: Identity,
     wanted: AssetFilter,
     order_by: str = "-upload_timestamp",
     limit: int | None = None,
@@ -43,30 +45,20 @@ def assets_frame(
     )
     if limit is not None:
         query = query.limit(filters.read_limit(limit))
-    return _to_pandas(_fetch(database, query))
+    return _to_pandas(_fetch(database, identity, query))
 
 
-def _fetch(database: Database, query: sa.Select[Any]) -> pa.Table:
-    # 0.6 s to import, so only where a frame is asked for.
-    from adbc_driver_manager import DatabaseError, OperationalError
-    from adbc_driver_postgresql import dbapi
-
+def _fetch(database: Database, identity: Identity, query: sa.Select[Any]) -> pa.Table:
     compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     values = compiled.construct_params()
     parameters = tuple(values[name] for name in compiled.positiontup or ())
-    try:
-        with dbapi.connect(database.pooled_url) as connection, connection.cursor() as cursor:
+
+    def fetch(connection: ArrowConnection) -> pa.Table:
+        with connection.cursor() as cursor:
             cursor.execute(str(compiled), parameters or None)
             return cursor.fetch_arrow_table()
-    except OperationalError as error:
-        raise Unavailable(
-            "Postgres cannot be reached for a bulk read", hint="check DATABASE_URL and the network"
-        ) from error
-    except DatabaseError as error:
-        missing = getattr(error, "sqlstate", None) == UNDEFINED_TABLE
-        raise StoreError(
-            f"Postgres refused the read: {error.sqlstate}", hint=MIGRATE if missing else ""
-        ) from error
+
+    return database.run_arrow(identity, fetch)
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

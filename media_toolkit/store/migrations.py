@@ -1,10 +1,14 @@
-"""Applies `sql/migrations/NNNN_name.sql`: in order, each in one transaction, each once."""
+"""Applies `sql/migrations/NNNN_name.sql`: in order, each in one transaction, each once.
+
+Then the one of `sql/policies` that was chosen.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -17,6 +21,8 @@ SQL = next(p for p in (_HERE.parents[2] / "sql", _HERE.parents[1] / "sql") if p.
 
 # Any number, the same for everybody who migrates this table.
 _LOCK_KEY = 0x6D74_6B69
+
+Policy = Literal["team", "private"]
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS media_toolkit_migrations (
@@ -57,8 +63,11 @@ def pending(database: Database) -> list[Migration]:
     return [m for m in migrations() if m.name not in done]
 
 
-def migrate(database: Database) -> list[str]:
+def migrate(database: Database, policy: Policy | None = None) -> list[str]:
     """Apply what is pending; returns the names applied by this call.
+
+    Args:
+        policy: who may read; the one that holds already unless given, at first `team`.
 
     Two at once apply each file once: the second waits at an advisory lock.
 
@@ -75,6 +84,8 @@ def migrate(database: Database) -> list[str]:
             _check_unedited(done)
             todo = next((m for m in migrations() if m.name not in done), None)
             if todo is None:
+                if applied_now := _apply_policy(connection, policy):
+                    names.append(applied_now)
                 return names
             connection.exec_driver_sql(todo.sql.replace("%", "%%"))
             connection.execute(
@@ -82,6 +93,31 @@ def migrate(database: Database) -> list[str]:
                 {"n": todo.name, "c": todo.checksum},
             )
         names.append(todo.name)
+
+
+def policy_of(database: Database) -> str | None:
+    """Who may read, by the name of the applied file of `sql/policies`. Only reads."""
+    with database.direct() as connection:
+        if connection.scalar(sa.text("SELECT to_regclass('media_toolkit_policy')")) is None:
+            return None
+        return connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
+
+
+def _apply_policy(connection: sa.Connection, wanted: Policy | None) -> str | None:
+    """Under the lock: apply the file unless it holds as it is; returns `policies/name`."""
+    held = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_policy")).first()
+    name = wanted or (held.name if held else "team")
+    text = (SQL / "policies" / f"{name}.sql").read_text(encoding="utf-8")
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    if held is not None and (held.name, held.checksum) == (name, checksum):
+        return None
+    connection.exec_driver_sql(text.replace("%", "%%"))
+    connection.execute(sa.text("DELETE FROM media_toolkit_policy"))
+    connection.execute(
+        sa.text("INSERT INTO media_toolkit_policy (name, checksum) VALUES (:n, :c)"),
+        {"n": name, "c": checksum},
+    )
+    return f"policies/{name}"
 
 
 def _applied(connection: sa.Connection) -> dict[str, str]:

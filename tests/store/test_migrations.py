@@ -51,7 +51,7 @@ def test_pending_only_reads_and_migrate_applies_once(empty_database: Database) -
     names = [m.name for m in migrations.pending(empty_database)]
     assert names[0] == "0001_cloudinary_files"
     assert migrations.applied(empty_database) == {}
-    assert migrations.migrate(empty_database) == names
+    assert migrations.migrate(empty_database) == [*names, "policies/team"]
     assert migrations.migrate(empty_database) == []
     assert list(migrations.applied(empty_database)) == names
 
@@ -59,29 +59,31 @@ def test_pending_only_reads_and_migrate_applies_once(empty_database: Database) -
 def test_two_starts_at_once_apply_each_file_once(empty_database: Database) -> None:
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: migrations.migrate(empty_database), range(4)))
-    assert sorted(itertools.chain.from_iterable(done)) == [m.name for m in migrations.migrations()]
+    names = [m.name for m in migrations.migrations()]
+    assert sorted(itertools.chain.from_iterable(done)) == [*names, "policies/team"]
 
 
 def test_a_table_of_the_guide_is_adopted_with_its_rows(empty_database: Database) -> None:
-    with empty_database.begin() as connection:
+    with empty_database.direct() as connection:
         connection.exec_driver_sql(GUIDE_TABLE)
     migrations.migrate(empty_database)
-    with empty_database.begin() as connection:
+    with empty_database.direct() as connection:
         row = connection.execute(sa.text("SELECT * FROM cloudinary_files")).one()
     assert (row.public_id, row.user_id, row.delivery_type) == ("old", "user_123", "upload")
 
 
 def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Database) -> None:
     migrations.migrate(empty_database)
-    with empty_database.begin() as connection:
+    with empty_database.direct() as connection:
         connection.exec_driver_sql("UPDATE media_toolkit_migrations SET checksum = 'other'")
     with pytest.raises(mt.StoreError, match="was edited after it had been applied"):
         migrations.migrate(empty_database)
 
 
 def test_a_database_without_the_table_says_what_to_run(empty_database: Database) -> None:
+    from media_toolkit.identity import Identity
     from media_toolkit.store.assets import AssetStore
     from media_toolkit.store.filters import AssetFilter
 
     with pytest.raises(mt.StoreError, match="python -m media_toolkit migrate"):
-        AssetStore(empty_database).count(AssetFilter())
+        AssetStore(empty_database).count(AssetFilter(), Identity("ana"))

@@ -1,0 +1,312 @@
+"""IntentStore: which uploads were signed, and which of them have come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import sqlalchemy as sa
+
+from media_toolkit.asset import Asset
+from media_toolkit.identity import Identity
+from media_toolkit.store.database import Database
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SettledBy = Literal["save", "notification", "reconcile"]
+
+# Cloudinary's clock and ours differ, and a large file arrives after its signature was checked.
+LEEWAY = timedelta(minutes=10)
+RETENTION = timedelta(days=90)
+_FORGOTTEN_AT_ONCE = 20
+FRAME_COLUMNS = (
+    *("id", "user_id", "created_at", "signed_at", "expires_at", "settled_at", "settled_by"),
+    *("public_id", "parameters", "asset_id", "asset_public_id", "asset_resource_type"),
+    *("asset_delivery_type", "asset_version"),
+)
+_NOT_SIGNED = frozenset({"api_key", "signature"})
+
+_OPEN = sa.text("""
+INSERT INTO upload_intents (user_id, parameters, public_id, signed_at, expires_at)
+VALUES (:user_id, CAST(:parameters AS jsonb), :public_id, :signed_at, :expires_at)
+RETURNING *
+""")
+_FORGET = sa.text("""
+DELETE FROM upload_intents WHERE id IN (
+    SELECT id FROM upload_intents WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)
+""")
+_LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 20))")
+_SETTLED_ALREADY = sa.text("""
+SELECT * FROM upload_intents
+WHERE settled_at IS NOT NULL
+  AND (asset_resource_type, asset_delivery_type, asset_public_id) = (:kind, :delivery, :public_id)
+  AND asset_version IS NOT DISTINCT FROM :version
+""")
+_MATCHES = """
+    settled_at IS NULL
+    AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
+    AND (CAST(:signed_at AS timestamptz) IS NULL OR signed_at = :signed_at)
+    AND signed_at <= :uploaded_at + :leeway AND expires_at >= :uploaded_at - :leeway
+    AND (public_id IS NULL OR public_id = :public_id)
+    AND COALESCE(parameters ->> 'type', 'upload') = :delivery
+    AND (NOT parameters ? 'folder' OR public_id IS NOT NULL
+         OR starts_with(:public_id, (parameters ->> 'folder') || '/')
+         OR :folder = parameters ->> 'folder')
+    AND (NOT parameters ? 'asset_folder' OR :folder = parameters ->> 'asset_folder')
+    AND (NOT parameters ? 'tags'
+         OR string_to_array(parameters ->> 'tags', ',') <@ CAST(:tags AS text[]))
+    AND (NOT :named_only OR public_id IS NOT NULL
+         OR parameters ?| ARRAY['folder', 'asset_folder', 'tags'])
+"""
+_BEST_FIRST = """
+    (public_id IS NOT NULL) DESC, (parameters ?| ARRAY['folder', 'asset_folder']) DESC,
+    (parameters ? 'tags') DESC, signed_at DESC, id DESC
+"""
+_FIND = sa.text(f"SELECT * FROM upload_intents WHERE {_MATCHES} ORDER BY {_BEST_FIRST} LIMIT 1")
+_SETTLE = sa.text(f"""
+UPDATE upload_intents SET settled_at = NOW(), settled_by = :by, asset_id = :asset_id,
+    asset_public_id = :public_id, asset_resource_type = :kind, asset_delivery_type = :delivery,
+    asset_version = :version
+WHERE id = (SELECT id FROM upload_intents WHERE {_MATCHES}
+            ORDER BY {_BEST_FIRST} LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING *
+""")
+_LISTED = sa.text("""
+SELECT * FROM upload_intents
+WHERE (CAST(:settled AS boolean) IS NULL OR (settled_at IS NOT NULL) = :settled)
+  AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
+ORDER BY created_at DESC, id DESC
+LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One signed upload; the fields are the columns of `upload_intents`.
+
+    Attributes:
+        user_id: who asked for the signature.
+        parameters: the signed strings, `timestamp` among them; no api_key, no signature.
+        public_id: folder and name when they were signed; None leaves them to the upload.
+        signed_at: the signature's timestamp. expires_at: when Cloudinary stops accepting it.
+        settled_at, settled_by: when and by what the upload was heard of; None until then.
+        asset_id, asset_public_id, asset_resource_type, asset_delivery_type, asset_version:
+            the upload that settled it.
+    """
+
+    id: int
+    user_id: str
+    parameters: Mapping[str, str]
+    public_id: str | None
+    signed_at: datetime
+    created_at: datetime
+    expires_at: datetime
+    settled_at: datetime | None = None
+    settled_by: SettledBy | None = None
+    asset_id: str | None = None
+    asset_public_id: str | None = None
+    asset_resource_type: str | None = None
+    asset_delivery_type: str | None = None
+    asset_version: int | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row of `upload_intents`."""
+        return cls(**{f.name: row[f.name] for f in fields(cls)})
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its upload was heard of."""
+        return self.settled_at is not None
+
+
+class IntentStore:
+    """Opens and settles upload intents of one database. Threads may share it.
+
+    **How an upload finds its intent.** Nothing of ours is put among the signed parameters, so
+    that the guide's plain signature stays plain; Cloudinary's answers do not name the signature
+    either. So an upload is matched by what was signed. An intent fits when it is unsettled and
+
+    - its owner is the one who saves (a notification or reconcile knows no user: any owner);
+    - its `signed_at` is the timestamp given, where the caller knows it;
+    - the upload's moment (the asset's version, which is Unix seconds) lies between signing and
+      expiry, with ten minutes of leeway on both sides;
+    - the signed public_id is the asset's; else the signed folder holds it; the signed
+      asset_folder is its folder; the signed tags are all on it; the delivery type is the same.
+
+    Of several that fit, the one that signed the most decides (public_id before folder before
+    tags), then the newest: at most one is settled. The same upload (identity and version) told
+    twice settles nothing more.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(
+        self, identity: Identity, parameters: Mapping[str, Any], expires_at: datetime | int
+    ) -> Intent:
+        """Write down one signature before it is handed out.
+
+        Each call also forgets up to 20 intents that expired 90 days ago, so that the table
+        stays as large as those 90 days.
+
+        Args:
+            parameters: the signed strings with their `timestamp`; api_key and signature are
+                left out if they are among them.
+            expires_at: a moment, or Unix seconds.
+
+        Raises:
+            Unavailable, StoreError: nothing may be handed out then.
+        """
+        signed = {k: str(v) for k, v in parameters.items() if k not in _NOT_SIGNED}
+        values = {
+            "user_id": identity.user_id,
+            "parameters": json.dumps(signed),
+            "public_id": _full_public_id(signed),
+            "signed_at": _moment(int(signed["timestamp"])),
+            "expires_at": _moment(expires_at),
+        }
+        with self._database.begin() as connection:
+            row = connection.execute(_OPEN, values).mappings().one()
+            self._forget(connection, _FORGOTTEN_AT_ONCE)
+        return Intent.from_row(dict(row))
+
+    def settle(
+        self,
+        asset: Asset,
+        by: SettledBy,
+        identity: Identity,
+        timestamp: int | None = None,
+        named_only: bool = False,
+    ) -> Intent | None:
+        """Settle the intent that this upload came from; the class says how it is found.
+
+        Args:
+            asset: as Cloudinary tells it.
+            by: `save` looks among the intents of `identity` only, the others among all that
+                `identity` may see.
+            timestamp: the signature's, Unix seconds, where it is known.
+            named_only: pass over intents that signed neither public_id, folder nor tags: for
+                uploads that may well have come without a signature of ours.
+
+        Returns:
+            The intent, now or formerly settled by this upload; None when there is none.
+        """
+        values = _values(asset, by, identity, timestamp, named_only)
+        with self._database.begin() as connection:
+            # A save and a notification of the same upload would each take an intent.
+            connection.execute(_LOCK, {"key": str(asset)})
+            row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
+            row = row or connection.execute(_SETTLE, values).mappings().first()
+        return Intent.from_row(dict(row)) if row is not None else None
+
+    def find(
+        self,
+        asset: Asset,
+        by: SettledBy,
+        identity: Identity,
+        timestamp: int | None = None,
+        named_only: bool = False,
+    ) -> Intent | None:
+        """The intent that `settle` would return; changes nothing. Its `user_id` is the owner."""
+        values = _values(asset, by, identity, timestamp, named_only)
+        with self._database.begin() as connection:
+            row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
+            row = row or connection.execute(_FIND, values).mappings().first()
+        return Intent.from_row(dict(row)) if row is not None else None
+
+    def unsettled(
+        self, identity: Identity, user_id: str | None = None, limit: int = 1_000
+    ) -> list[Intent]:
+        """The newest intents without an upload: the caller's own, an admin's view of all."""
+        return self._listed(identity, settled=False, user_id=user_id, limit=limit)
+
+    def frame(
+        self,
+        identity: Identity,
+        settled: bool | None = None,
+        user_id: str | None = None,
+        limit: int = 1_000,
+    ) -> pd.DataFrame:
+        """Intents as a DataFrame, newest first; `settled` None means both.
+
+        Returns:
+            Columns id, user_id, created_at, signed_at, expires_at, settled_at, settled_by,
+            public_id, parameters, asset_id, asset_public_id, asset_resource_type,
+            asset_delivery_type, asset_version. id and asset_version are Int64, times are
+            datetime64[us, UTC], parameters a dict, the rest str.
+        """
+        import pandas as pd
+
+        found = self._listed(identity, settled, user_id, limit)
+        columns = {}
+        for name in FRAME_COLUMNS:
+            kind: Any = pd.StringDtype(na_value=pd.NA)
+            if name in ("id", "asset_version"):
+                kind = "Int64"
+            elif name.endswith("_at"):
+                kind = "datetime64[us, UTC]"
+            elif name == "parameters":
+                kind = object
+            columns[name] = pd.Series([getattr(i, name) for i in found], dtype=kind)
+        return pd.DataFrame(columns)
+
+    def forget(self, identity: Identity, limit: int = 1_000) -> int:
+        """Delete at most `limit` intents that expired 90 days ago; returns how many."""
+        with self._database.begin() as connection:
+            return self._forget(connection, limit)
+
+    def _listed(
+        self, identity: Identity, settled: bool | None, user_id: str | None, limit: int
+    ) -> list[Intent]:
+        values = {"settled": settled, "user_id": user_id, "limit": limit}
+        with self._database.begin() as connection:
+            rows = connection.execute(_LISTED, values).mappings().all()
+        return [Intent.from_row(dict(row)) for row in rows]
+
+    @staticmethod
+    def _forget(connection: sa.Connection, limit: int) -> int:
+        before = datetime.now(UTC) - RETENTION
+        return int(connection.execute(_FORGET, {"before": before, "limit": limit}).rowcount)
+
+
+def uploaded_at(asset: Asset) -> datetime:
+    """When these bytes reached Cloudinary: `created_at` is that of the first upload only."""
+    if asset.version is not None and asset.version > 1_000_000_000:
+        return _moment(asset.version)
+    return asset.created_at or datetime.now(UTC)
+
+
+def _values(
+    asset: Asset, by: SettledBy, identity: Identity, timestamp: int | None, named_only: bool
+) -> dict[str, Any]:
+    return {
+        "by": by,
+        "user_id": identity.user_id if by == "save" else None,
+        "signed_at": None if timestamp is None else _moment(timestamp),
+        "uploaded_at": uploaded_at(asset),
+        "leeway": LEEWAY,
+        "asset_id": asset.asset_id,
+        "public_id": asset.public_id,
+        "kind": asset.resource_type,
+        "delivery": asset.delivery_type,
+        "version": asset.version,
+        "folder": asset.folder or "",
+        "tags": list(asset.tags),
+        "named_only": named_only,
+    }
+
+
+def _full_public_id(signed: Mapping[str, str]) -> str | None:
+    if not signed.get("public_id"):
+        return None
+    parts = (signed.get("folder", ""), signed["public_id"])
+    return "/".join(part.strip("/") for part in parts if part.strip("/"))
+
+
+def _moment(value: datetime | int) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)

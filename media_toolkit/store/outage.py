@@ -1,0 +1,115 @@
+"""Postgres that sleeps, restarts or is away: what may be tried again, and for how long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import exc
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from media_toolkit.errors import Forbidden, StoreError, Unavailable
+
+T = TypeVar("T")
+
+# A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
+PATIENCE_S = 12.0
+MIGRATE = "run: python -m media_toolkit migrate"
+
+_UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION = "42P01", "42704", "42883"
+_NO_SCHEMA = "3F000"
+_NO_PRIVILEGE = "42501"
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
+_CONCURRENT = ("40001", "40P01")
+# What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
+_FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding")
+
+
+def retrying(call: Callable[[], T], is_worth_it: Callable[[BaseException], bool]) -> T:
+    """Call until it succeeds, for `PATIENCE_S` after the first failure, with jitter between."""
+    for attempt in Retrying(
+        retry=retry_if_exception(is_worth_it),
+        wait=wait_random_exponential(multiplier=0.1, max=1.5),
+        stop=stop_after_delay(PATIENCE_S),
+        reraise=True,
+    ):
+        with attempt:
+            return call()
+    raise AssertionError("tenacity always returns or raises")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether Postgres could not be reached, or went away in the middle."""
+    if not isinstance(error, Exception) or not _is_of_a_driver(error):
+        return False
+    if any(words in str(error) for words in _FINAL):
+        return False
+    code = _sqlstate(error)
+    if code is not None:
+        return code.startswith("08") or code in _SHUTTING_DOWN
+    original = getattr(error, "orig", error)
+    return type(original).__name__ in ("OperationalError", "InterfaceError")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a whole transaction that may run twice can succeed at a second try."""
+    return is_away(error) or _sqlstate(error) in _CONCURRENT
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Errors of psycopg2, SQLAlchemy and ADBC as ours, with what to do next.
+
+    Raises:
+        Unavailable: no Postgres. Forbidden: row-level security or a missing privilege.
+        StoreError: all else that Postgres refuses.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_a_driver(error):
+            raise
+        raise _translated(error) from error
+
+
+def _translated(error: Exception) -> StoreError:
+    code, cause = _sqlstate(error), _cause(error)
+    original = getattr(error, "orig", error)
+    if is_away(error) or (code is None and type(original).__name__ == "OperationalError"):
+        return Unavailable(
+            f"Postgres cannot be reached: {cause}",
+            hint="nothing is half done: try again once Postgres is back; until then check "
+            "DATABASE_URL, the network and, on Neon, the project's page",
+        )
+    if code in (_UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION, _NO_SCHEMA):
+        return StoreError(cause, hint=MIGRATE)
+    if code == _NO_PRIVILEGE and "set role" in cause:
+        return Forbidden(
+            cause, hint='let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
+        )
+    if code == _NO_PRIVILEGE:
+        return Forbidden(cause, hint="only the owner of a row or an admin may change it")
+    return StoreError(cause)
+
+
+def _is_of_a_driver(error: Exception) -> bool:
+    if isinstance(error, exc.DBAPIError):
+        return True
+    # ADBC is loaded where it is used only; what is not loaded has raised nothing.
+    adbc = sys.modules.get("adbc_driver_manager")
+    return adbc is not None and isinstance(error, adbc.Error)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    original: Any = getattr(error, "orig", error)
+    code = getattr(original, "pgcode", None) or getattr(original, "sqlstate", None)
+    return str(code) if code and code.strip("\0") else None
+
+
+def _cause(error: Exception) -> str:
+    original = getattr(error, "orig", error)
+    lines = str(original).strip().splitlines()
+    return lines[0] if lines else type(original).__name__

@@ -1,0 +1,15 @@
+-- Everybody's assets are their own: reading too is for a row's owner and for admins.
+
+DROP POLICY IF EXISTS reading ON cloudinary_files;
+DROP POLICY IF EXISTS saving ON cloudinary_files;
+DROP POLICY IF EXISTS changing ON cloudinary_files;
+DROP POLICY IF EXISTS removing ON cloudinary_files;
+
+CREATE POLICY reading ON cloudinary_files FOR SELECT
+    USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
+CREATE POLICY saving ON cloudinary_files FOR INSERT
+    WITH CHECK (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
+CREATE POLICY changing ON cloudinary_files FOR UPDATE
+    USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
+CREATE POLICY removing ON cloudinary_files FOR DELETE
+    USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
