@@ -101,6 +101,31 @@ class CloudClient:
         path = f"resources/{resource_type}/{delivery_type}/{quote(public_id, safe='/')}"
         return self._retrying(lambda: self._get_admin(path, public_id))
 
+    def explicit(
+        self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
+    ) -> dict[str, Any]:
+        """What `resource` answers, by the Upload API: without its limit of calls an hour.
+
+        Raises:
+            NotFound: when Cloudinary never saw it.
+        """
+        url = signing.upload_url(self.account, resource_type, "explicit")
+        fields = {"public_id": public_id, "type": delivery_type}
+        return self._retrying(lambda: self._post_signed(url, fields, {}, public_id))
+
+    def triggers(self) -> list[dict[str, Any]]:
+        """All notification triggers, `uri` and `event_type` each; one Admin API call.
+
+        https://cloudinary.com/documentation/admin_api_triggers
+        """
+        answer = self._retrying(lambda: self._ask_admin("GET", "triggers", "triggers"))
+        return list(answer.get("triggers", ()))
+
+    def add_trigger(self, uri: str, event_type: str) -> dict[str, Any]:
+        """Have a URL told of every event of a type; one Admin API call."""
+        fields = {"uri": uri, "event_type": event_type}
+        return self._retrying(lambda: self._ask_admin("POST", "triggers", event_type, fields))
+
     def ping(self) -> None:
         """Check address, key and secret with one Admin API call.
 
@@ -137,10 +162,17 @@ class CloudClient:
         return self._answer(label, "POST", url, fields=fields | dict(file))
 
     def _get_admin(self, path: str, label: str) -> dict[str, Any]:
+        return self._ask_admin("GET", path, label)
+
+    def _ask_admin(
+        self, method: str, path: str, label: str, fields: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         secret = self.account.api_secret.get_secret_value()
         headers = urllib3.make_headers(basic_auth=f"{self.account.api_key}:{secret}")
         url = f"{self.account.upload_prefix}/v1_1/{self.account.cloud_name}/{path}"
-        return self._answer(label, "GET", url, headers=headers)
+        if fields is None:
+            return self._answer(label, method, url, headers=headers)
+        return self._answer(label, method, url, headers=headers, fields=dict(fields))
 
     def _answer(self, label: str, method: str, url: str, **request: Any) -> dict[str, Any]:
         try:

@@ -245,13 +245,28 @@ class AssetStore:
         with self._database.begin(identity) as connection:
             return [(str(value), int(n)) for value, n in connection.execute(query)]
 
+    def write(
+        self, connection: sa.Connection, assets: Iterable[Asset], identity: Identity
+    ) -> SaveReport:
+        """`save_many` of a few inside a transaction that is the caller's.
+
+        Raises:
+            Conflict: when a row belongs to another user.
+        """
+        return self._write(connection, [_row(asset) for asset in assets], identity)
+
     def _save_batch(self, rows: list[dict[str, Any]], identity: Identity) -> SaveReport:
-        values = {"rows": json.dumps(rows), "is_admin": identity.role == "admin"}
         with self._database.begin(identity) as connection:
-            if identity.role != "admin":
-                self._refuse_foreign(connection, values["rows"])
-            connection.execute(_FOLLOW_RENAMES, values)
-            written = connection.execute(_UPSERT, values).all()
+            return self._write(connection, rows, identity)
+
+    def _write(
+        self, connection: sa.Connection, rows: list[dict[str, Any]], identity: Identity
+    ) -> SaveReport:
+        values = {"rows": json.dumps(rows), "is_admin": identity.role == "admin"}
+        if identity.role != "admin":
+            self._refuse_foreign(connection, values["rows"])
+        connection.execute(_FOLLOW_RENAMES, values)
+        written = connection.execute(_UPSERT, values).all()
         inserted = sum(row.inserted for row in written)
         return SaveReport(inserted, len(written) - inserted, len(rows) - len(written))
 

@@ -7,7 +7,6 @@ programs sign in at the same place. joserfc checks signatures and claims.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -23,15 +22,16 @@ from media_toolkit.web.refusals import IssuerUnavailable, NotSignedIn
 
 LEEWAY_S = 30
 MAX_TOKEN_CHARS = 16_384
-# Withdrawn keys are forgotten after ten minutes; unknown ones make us look, once in a while.
+# Withdrawn keys are forgotten after ten minutes, or an hour while the issuer is away; unknown
+# ones make us look, once in a while.
 KEYS_LIVE_S = 600
+KEYS_LAST_S = 3600
 LOOK_AGAIN_S = 20
 _MAX_DOCUMENT_BYTES = 1_000_000
 # Never `none`, and none of those where the issuer's public key would be the secret.
 ASYMMETRIC = frozenset(
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519".split()
 )
-_log = logging.getLogger("media_toolkit.web")
 _issuers: dict[str, Issuer] = {}
 _guard = threading.Lock()
 
@@ -65,7 +65,8 @@ class Issuer:
         self._name = ""
         self._algorithms: list[str] = []
         self._keys: KeySet | None = None
-        self._fetched_at = 0.0
+        # So that the first look is never too soon after another.
+        self._fetched_at = self._looked_at = -KEYS_LIVE_S
 
     def verified(self, token: str, audience: str) -> Mapping[str, Any]:
         """The claims of a token; NotSignedIn tells why one is not accepted."""
@@ -94,12 +95,26 @@ class Issuer:
 
     def _known_keys(self, key_id: str | None) -> tuple[KeySet, str, list[str]]:
         with self._guard:
-            age = time.monotonic() - self._fetched_at
-            unknown = self._keys is None or all(key.kid != key_id for key in self._keys)
-            if self._keys is None or age > KEYS_LIVE_S or (unknown and age > LOOK_AGAIN_S):
-                self._fetch()
+            now = time.monotonic()
+            is_known = self._keys is not None and (
+                key_id is None or any(key.kid == key_id for key in self._keys)
+            )
+            if not is_known or now - self._fetched_at > KEYS_LIVE_S:
+                # Whoever sends rubbish must not make us ask the issuer each time.
+                if now - self._looked_at > LOOK_AGAIN_S:
+                    self._looked_at = now
+                    self._fetch_unless_known(is_known and now - self._fetched_at < KEYS_LAST_S)
+                elif self._keys is None:
+                    raise _unavailable("not yet")
             assert self._keys is not None
             return self._keys, self._name, self._algorithms
+
+    def _fetch_unless_known(self, is_known: bool) -> None:
+        try:
+            self._fetch()
+        except IssuerUnavailable:
+            if not is_known:
+                raise
 
     def _fetch(self) -> None:
         try:
@@ -107,11 +122,7 @@ class Issuer:
             keys = KeySet.import_key_set(self._document(str(metadata["jwks_uri"])))
             name = str(metadata["issuer"])
         except (urllib3.exceptions.HTTPError, JoseError, KeyError, TypeError, ValueError) as error:
-            raise IssuerUnavailable(
-                f"the keys of the OIDC issuer cannot be had: {type(error).__name__}",
-                hint="check server_metadata_url in [auth] and the network",
-                retry_after_s=LOOK_AGAIN_S,
-            ) from error
+            raise _unavailable(type(error).__name__) from error
         announced = metadata.get("id_token_signing_alg_values_supported") or ["RS256"]
         self._name, self._keys = name, keys
         self._algorithms = sorted(ASYMMETRIC.intersection(announced))
@@ -125,6 +136,14 @@ class Issuer:
             return json.loads(answer.read(_MAX_DOCUMENT_BYTES))
         finally:
             answer.release_conn()
+
+
+def _unavailable(why: str) -> IssuerUnavailable:
+    return IssuerUnavailable(
+        f"the keys of the OIDC issuer cannot be had: {why}",
+        hint="check server_metadata_url in [auth] and the network",
+        retry_after_s=LOOK_AGAIN_S,
+    )
 
 
 def _key_id(token: str) -> str | None:
