@@ -70,7 +70,7 @@ class Library:
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
-            return self._store.save(asset, identity)
+            return self._store.save(asset, identity, revive=True)
         except StoreError as error:
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
@@ -90,7 +90,7 @@ class Library:
         if response.get("signature"):
             verify_response(response, self._client.account.api_secret.get_secret_value())
         asset = self.confirm(claimed)
-        saved = self._store.save(asset, identity)
+        saved = self._store.save(asset, identity, revive=True)
         self._intents.settle(asset, "save", identity)
         return saved
 

@@ -131,7 +131,7 @@ class MediaToolkit:
         """Save trusted responses (own uploads, an Admin listing) without asking Cloudinary.
 
         Raises:
-            Conflict: a row belongs to another user; its batch of 5,000 is left out.
+            Conflict: a row belongs to another user; its batch of 100,000 is left out.
         """
         assets = [Asset.from_response(r, self.identity.user_id) for r in responses]
         return self._store.save_many(assets, self.identity)

@@ -92,7 +92,12 @@ def settings(stack: EmbeddedStack, home: Path, monkeypatch: pytest.MonkeyPatch) 
         stack.database_url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=sa.NullPool
     )
     with engine.begin() as connection:
-        connection.execute(sa.text("TRUNCATE cloudinary_files, upload_intents RESTART IDENTITY"))
+        connection.execute(
+            sa.text(
+                "TRUNCATE cloudinary_files, cloudinary_files_history, upload_intents,"
+                " notification_receipts, notification_marks RESTART IDENTITY"
+            )
+        )
     return mt.Settings()
 
 

@@ -154,7 +154,7 @@ class Runner:
         """Save a batch; when it is refused, row by row, so that one conflict costs one row."""
         batch, unsaved[:] = list(unsaved), []
         try:
-            self._store.save_many([asset for _, asset in batch], self._identity)
+            self._store.save_many([asset for _, asset in batch], self._identity, revive=True)
         except StoreError:
             for item, asset in batch:
                 self._save_one(item, asset, results)
@@ -164,7 +164,7 @@ class Runner:
 
     def _save_one(self, item: Item, asset: Asset, results: dict[str, Result]) -> None:
         try:
-            self._store.save(asset, self._identity)
+            self._store.save(asset, self._identity, revive=True)
         except Conflict as error:
             results[item.label] = _failed(item, error)
         except StoreError as error:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict
 from media_toolkit.identity import Identity
-from media_toolkit.store.assets import AssetStore
+from media_toolkit.store import saving
 from media_toolkit.store.database import Database
 
 # Longer than any notification is accepted after it was signed.
@@ -146,11 +146,8 @@ class NotificationStore:
         url_of: the delivery URL of an asset, for one that goes by another name now.
     """
 
-    def __init__(
-        self, database: Database, assets: AssetStore, url_of: Callable[[Asset], str]
-    ) -> None:
+    def __init__(self, database: Database, url_of: Callable[[Asset], str]) -> None:
         self._database = database
-        self._assets = assets
         self._url_of = url_of
 
     def apply(self, digest: str, told_at: datetime, changes: Sequence[Change]) -> int:
@@ -224,7 +221,7 @@ class NotificationStore:
         for mark in marks:
             if mark["told_at"] > told_at:
                 asset = self._marked(asset, mark["field"], mark["value"])
-        news = self._assets.write(connection, [asset], _CLOUDINARY)
+        news = saving.write(connection, [asset], _CLOUDINARY, revive=True)
         if change.claimants and row is None:
             self._mark(connection, told_at, change.subject, {"unclaimed": list(change.claimants)})
         return bool(news.inserted or news.updated)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import exc
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from media_toolkit.errors import Forbidden, StoreError, Unavailable
+from media_toolkit.errors import Conflict, Forbidden, StoreError, Unavailable
 
 T = TypeVar("T")
 
@@ -21,6 +21,7 @@ MIGRATE = "run: python -m media_toolkit migrate"
 _UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION = "42P01", "42704", "42883"
 _NO_SCHEMA = "3F000"
 _NO_PRIVILEGE = "42501"
+_UNIQUE = "23505"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
@@ -65,6 +66,7 @@ def our_errors() -> Iterator[None]:
 
     Raises:
         Unavailable: no Postgres. Forbidden: row-level security or a missing privilege.
+        Conflict: a row that is unique stands there already.
         StoreError: all else that Postgres refuses.
     """
     try:
@@ -92,6 +94,8 @@ def _translated(error: Exception) -> StoreError:
         )
     if code == _NO_PRIVILEGE:
         return Forbidden(cause, hint="only the owner of a row or an admin may change it")
+    if code == _UNIQUE:
+        return Conflict(cause)
     return StoreError(cause)
 
 

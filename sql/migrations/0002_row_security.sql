@@ -66,3 +66,33 @@ CREATE TABLE media_toolkit_policy (
     checksum TEXT NOT NULL,
     applied_at TIMESTAMPTZ NOT NULL DEFAULT NOW()
 );
+
+-- Why a save was refused: which of these assets stand in the table as somebody else's. Whose, is
+-- told only where everybody may read it. It sees all rows; that they exist, the unique indexes
+-- tell anyway.
+CREATE FUNCTION media_toolkit_rules.taken(
+    resource_types TEXT[], delivery_types TEXT[], public_ids TEXT[], asset_ids TEXT[]
+) RETURNS TABLE (resource_type TEXT, public_id TEXT, user_id TEXT)
+LANGUAGE SQL STABLE SECURITY DEFINER AS $$
+    SELECT DISTINCT taken.resource_type, taken.public_id,
+        CASE WHEN (SELECT name FROM media_toolkit_policy) = 'team' THEN old.user_id END
+    FROM unnest(resource_types, delivery_types, public_ids, asset_ids)
+        AS taken (resource_type, delivery_type, public_id, asset_id)
+    CROSS JOIN LATERAL (
+        SELECT f.user_id FROM cloudinary_files AS f
+        WHERE (f.resource_type, f.delivery_type, f.public_id)
+              = (taken.resource_type, taken.delivery_type, taken.public_id)
+        UNION ALL
+        SELECT f.user_id FROM cloudinary_files AS f WHERE f.asset_id = taken.asset_id
+    ) AS old
+    WHERE old.user_id <> auth.user_id()
+    LIMIT 10
+$$;
+REVOKE ALL ON FUNCTION media_toolkit_rules.taken FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION media_toolkit_rules.taken TO media_toolkit_app;
+-- As the owner, so no table of the caller's may stand before ours: temporary ones come last.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION media_toolkit_rules.taken SET search_path = %I, pg_temp',
+                   (SELECT relnamespace::regnamespace::text FROM pg_class
+                    WHERE oid = 'cloudinary_files'::regclass));
+END $$;

@@ -4,6 +4,7 @@ DROP POLICY IF EXISTS reading ON cloudinary_files;
 DROP POLICY IF EXISTS saving ON cloudinary_files;
 DROP POLICY IF EXISTS changing ON cloudinary_files;
 DROP POLICY IF EXISTS removing ON cloudinary_files;
+DROP POLICY IF EXISTS reading ON cloudinary_files_history;
 
 CREATE POLICY reading ON cloudinary_files FOR SELECT
     USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
@@ -12,4 +13,7 @@ CREATE POLICY saving ON cloudinary_files FOR INSERT
 CREATE POLICY changing ON cloudinary_files FOR UPDATE
     USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
 CREATE POLICY removing ON cloudinary_files FOR DELETE
+    USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
+-- Nobody but the triggers writes history.
+CREATE POLICY reading ON cloudinary_files_history FOR SELECT
     USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));

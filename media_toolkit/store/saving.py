@@ -1,0 +1,307 @@
+"""Assets → rows: one statement for a few, COPY and one upsert for many.
+
+COPY may not write into a table under row-level security, so it fills a temporary one that ends
+with the transaction; this also works through a pooler. Rows that are there already, unchanged,
+are dropped by a join before the upsert, which would lock each of them otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from media_toolkit.asset import Asset
+from media_toolkit.errors import Conflict, Forbidden
+from media_toolkit.identity import Identity
+from media_toolkit.store.database import Database
+
+T = TypeVar("T")
+
+BATCH_ROWS = 100_000
+# Below this, one JSON parameter is cheaper than making a temporary table.
+COPY_FROM_ROWS = 500
+_LINES_A_CHUNK = 500
+
+# What a save may write; id and upload_timestamp are the row's own, user_id never changes.
+_WRITTEN = [f.name for f in fields(Asset) if f.name not in ("id", "upload_timestamp", "user_id")]
+_COLUMNS = ", ".join(["user_id", *_WRITTEN])
+
+_STAGE = f"""
+CREATE TEMPORARY TABLE media_toolkit_incoming ON COMMIT DROP AS
+SELECT {_COLUMNS} FROM cloudinary_files WITH NO DATA
+"""
+_COPY = f"COPY pg_temp.media_toolkit_incoming ({_COLUMNS}) FROM STDIN"
+_STAGED = "pg_temp.media_toolkit_incoming"
+_GIVEN = "jsonb_populate_recordset(NULL::cloudinary_files, CAST(:rows AS jsonb))"
+
+
+def _names(row: str) -> str:
+    return f"({row}.resource_type, {row}.delivery_type, {row}.public_id)"
+
+
+# `old` is the row that stands, `new` the one that comes. A message that comes late or twice
+# changes nothing, and brings a deleted row back only if it tells of a later upload.
+_NOT_OLDER = "(old.version IS NULL OR new.version >= old.version)"
+_DIFFERS = (
+    f"(ROW({', '.join(f'old.{n}' for n in _WRITTEN)})"
+    f" IS DISTINCT FROM ROW({', '.join(f'new.{n}' for n in _WRITTEN)})"
+    " AND (old.deleted_at IS NULL OR :revive OR new.version > old.version)"
+    " OR (old.deleted_at IS NOT NULL AND :revive))"
+)
+_MINE = "(old.user_id = new.user_id OR :is_admin)"
+
+# A rename in Cloudinary keeps asset_id: the row moves with it instead of colliding.
+_MOVED = """
+SELECT EXISTS (
+    SELECT FROM {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
+    WHERE {old} <> {new})
+"""
+# Who stands under the new name was overwritten by the rename: Cloudinary has it no more.
+_CLEAR_THE_WAY = """
+DELETE FROM cloudinary_files AS gone
+USING {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
+WHERE {gone} = {new} AND gone.id <> old.id AND {old} <> {new} AND {not_older}
+  AND NOT EXISTS (SELECT FROM {source} AS other WHERE other.asset_id = gone.asset_id)
+"""
+_FOLLOW = f"""
+UPDATE cloudinary_files AS old
+SET {", ".join(f"{name} = new.{name}" for name in _WRITTEN)}
+FROM {{source}} AS new
+WHERE old.asset_id = new.asset_id AND {{mine}} AND {{old}} <> {{new}} AND {{not_older}}
+"""
+_UPSERT = f"""
+WITH written AS (
+    INSERT INTO cloudinary_files AS stood ({_COLUMNS})
+    SELECT {_COLUMNS} FROM {{source}} AS new
+    WHERE NOT EXISTS (
+        SELECT FROM cloudinary_files AS old
+        WHERE {{old}} = {{new}} AND {{mine}} AND NOT coalesce({{not_older}} AND {{differs}}, false))
+      {{stays}}
+    ON CONFLICT (resource_type, delivery_type, public_id) DO UPDATE
+    SET {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}, deleted_at = NULL
+    -- Another user's row is let through, for row-level security to refuse aloud.
+    WHERE NOT {{mine_now}} OR ({{not_older_now}} AND {{differs_now}})
+    RETURNING xmax = 0 AS inserted)
+SELECT count(*) FILTER (WHERE inserted) AS inserted, count(*) AS written FROM written
+"""
+# A late message under an old name, when the row has moved on.
+_STAYS = """AND NOT EXISTS (
+          SELECT FROM cloudinary_files AS old
+          WHERE old.asset_id = new.asset_id AND {old} <> {new} AND {mine})"""
+_TAKEN = sa.text("""
+SELECT * FROM media_toolkit_rules.taken(
+    CAST(:resource_types AS text[]), CAST(:delivery_types AS text[]),
+    CAST(:public_ids AS text[]), CAST(:asset_ids AS text[]))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class SaveReport:
+    """How many rows a save inserted, updated, and found as they were."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: SaveReport) -> SaveReport:
+        return SaveReport(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+        )
+
+
+class _Statements:
+    """The statements of one save, reading what comes from `source`."""
+
+    def __init__(self, source: str) -> None:
+        words = {
+            "source": source,
+            "old": _names("old"),
+            "new": _names("new"),
+            "gone": _names("gone"),
+            "not_older": _NOT_OLDER,
+            "differs": _DIFFERS,
+            "mine": _MINE,
+            "mine_now": _at_conflict(_MINE),
+            "not_older_now": _at_conflict(_NOT_OLDER),
+            "differs_now": _at_conflict(_DIFFERS),
+        }
+        self.moved = sa.text(_MOVED.format(**words))
+        self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
+        self.follow = sa.text(_FOLLOW.format(**words))
+        self.upsert = sa.text(_UPSERT.format(stays="", **words))
+        self.upsert_after_moves = sa.text(_UPSERT.format(stays=_STAYS.format(**words), **words))
+
+
+def _at_conflict(condition: str) -> str:
+    return condition.replace("old.", "stood.").replace("new.", "excluded.")
+
+
+_FROM_GIVEN, _FROM_STAGED = _Statements(_GIVEN), _Statements(_STAGED)
+
+
+def save_batch(
+    database: Database,
+    assets: Sequence[Asset],
+    identity: Identity,
+    work: Callable[[sa.Connection], T],
+) -> T:
+    """`work`, which writes all of `assets` or none; repeated when Postgres restarts under it.
+
+    Raises:
+        Conflict: a row belongs to another user. Forbidden: an asset is not of `identity`.
+        Unavailable: no Postgres; nothing of the batch is stored.
+    """
+    try:
+        return database.run(identity, work)
+    except (Conflict, Forbidden):
+        refuse_foreign(database, assets, identity)
+        raise
+
+
+def write(
+    connection: sa.Connection, assets: Sequence[Asset], identity: Identity, revive: bool = False
+) -> SaveReport:
+    """Save assets, which are `distinct`, within a transaction; errors are the driver's.
+
+    Args:
+        revive: bring a soft-deleted row back also when no newer version comes.
+    """
+    values: dict[str, Any] = {"is_admin": identity.role == "admin", "revive": revive}
+    if len(assets) < COPY_FROM_ROWS:
+        statements = _FROM_GIVEN
+        values["rows"] = json.dumps([_row(asset) for asset in assets])
+    else:
+        statements = _FROM_STAGED
+        connection.exec_driver_sql(_STAGE)
+        cursor = connection.connection.cursor()
+        try:
+            cursor.copy_expert(_COPY, _CopyText(assets))
+        finally:
+            cursor.close()
+    has_moved = connection.scalar(statements.moved, values)
+    followed = 0
+    if has_moved:
+        connection.execute(statements.clear_the_way, values)
+        followed = connection.execute(statements.follow, values).rowcount
+    upsert = statements.upsert_after_moves if has_moved else statements.upsert
+    told = connection.execute(upsert, values).one()
+    updated = told.written - told.inserted + followed
+    return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
+
+
+def distinct(assets: Iterable[Asset]) -> list[Asset]:
+    """One asset each, the newest: a listing may tell of one twice, also by its former name."""
+    by_name: dict[Any, Asset] = {}
+    by_asset_id: dict[Any, Asset] = {}
+    for asset in assets:
+        _keep_newer(by_name, asset.identity, asset)
+    for asset in by_name.values():
+        _keep_newer(by_asset_id, asset.asset_id or asset.identity, asset)
+    return list(by_asset_id.values())
+
+
+def _keep_newer(kept: dict[Any, Asset], key: Any, asset: Asset) -> None:
+    known = kept.get(key)
+    if known is None or (asset.version or 0) >= (known.version or 0):
+        kept[key] = asset
+
+
+def refuse_foreign(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
+    """Raise Conflict when one of `assets` stands in the table as another user's, seen or not."""
+    if identity.role == "admin":
+        return
+    values = {
+        "resource_types": [a.resource_type for a in assets],
+        "delivery_types": [a.delivery_type for a in assets],
+        "public_ids": [a.public_id for a in assets],
+        "asset_ids": [a.asset_id for a in assets],
+    }
+    foreign = database.run(identity, lambda connection: connection.execute(_TAKEN, values).all())
+    if not foreign:
+        return
+    names = tuple(f"{row.resource_type}/{row.public_id}" for row in foreign)
+    owners = ", ".join(sorted({row.user_id or "another user" for row in foreign}))
+    raise Conflict(
+        f"{', '.join(names)} belongs to {owners}",
+        hint="ask the owner or an admin, or upload under another public_id",
+        ids=names,
+    )
+
+
+def _row(asset: Asset) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(asset, name) for name in ("user_id", *_WRITTEN)}
+    values["tags"], values["context"] = list(asset.tags), dict(asset.context)
+    values["created_at"] = asset.created_at.isoformat() if asset.created_at else None
+    return {name: _without_nul(value) for name, value in values.items()}
+
+
+def _without_nul(value: Any) -> Any:
+    """Postgres has no NUL in text or jsonb; EXIF of old cameras does."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, Mapping):
+        return {str(k): _without_nul(v) for k, v in value.items()}
+    return [_without_nul(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+# https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"
+_NULL = r"\N"
+_SPECIAL = re.compile(r"[\\\t\n\r\0]")
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": None})
+_QUOTES = str.maketrans({"\\": r"\\", '"': r"\""})
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class _CopyText:
+    """Assets as the text that COPY reads, made while Postgres takes in what came before."""
+
+    def __init__(self, assets: Iterable[Asset]) -> None:
+        self._lines: Iterator[str] = map(_line, assets)
+
+    def read(self, _size: int = -1) -> str:
+        return "".join(islice(self._lines, _LINES_A_CHUNK))
+
+
+def _line(asset: Asset) -> str:
+    return "\t".join([_FIELDS[name](getattr(asset, name)) for name in _FIELDS]) + "\n"
+
+
+def _text(value: str | None) -> str:
+    if value is None:
+        return _NULL
+    return value.translate(_ESCAPES) if _SPECIAL.search(value) else value
+
+
+def _array(value: Sequence[str]) -> str:
+    if not value:
+        return "{}"
+    return _text("{" + ",".join([f'"{item.translate(_QUOTES)}"' for item in value]) + "}")
+
+
+def _object(value: Mapping[str, Any]) -> str:
+    if not value:
+        return "{}"
+    told = _to_json(value)
+    if "\\" not in told:
+        return told
+    return _text(_to_json(_without_nul(value)) if r"\u0000" in told else told)
+
+
+_BY_TYPE = {"tags": _array, "context": _object, "raw": _object}
+_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("user_id", *_WRITTEN), _text),
+    **_BY_TYPE,
+    **dict.fromkeys(
+        ("version", "width", "height", "duration", "bytes"),
+        lambda value: _NULL if value is None else repr(value),
+    ),
+    "created_at": lambda value: _NULL if value is None else value.isoformat(),
+}
