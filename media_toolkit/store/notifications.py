@@ -236,12 +236,12 @@ class NotificationStore:
             return replace(asset, tags=(*tags, label) if value else tuple(tags))
         if kind == "context":
             context = {k: v for k, v in asset.context.items() if k != label}
-            return replace(asset, context={**context, label: value} if value is not False else context)
+            return replace(
+                asset, context={**context, label: value} if value is not False else context
+            )
         return asset
 
-    def _named(
-        self, asset: Asset, delivery_type: str, public_id: str, folder: str | None
-    ) -> Asset:
+    def _named(self, asset: Asset, delivery_type: str, public_id: str, folder: str | None) -> Asset:
         folder = public_id.rpartition("/")[0] if folder is None else folder
         named = replace(asset, delivery_type=delivery_type, public_id=public_id, folder=folder)
         return replace(named, media_url=self._url_of(named))

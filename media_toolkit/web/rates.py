@@ -38,9 +38,7 @@ class RateLimit:
             if bucket is None:
                 self._make_room(now)
                 bucket = self._buckets[key] = _Bucket(self._size, now)
-            bucket.left = min(
-                self._size, bucket.left + (now - bucket.filled_at) * self._per_second
-            )
+            bucket.left = min(self._size, bucket.left + (now - bucket.filled_at) * self._per_second)
             bucket.filled_at = now
             if bucket.left >= 1:
                 bucket.left -= 1

@@ -30,7 +30,19 @@ LOOK_AGAIN_S = 20
 _MAX_DOCUMENT_BYTES = 1_000_000
 # Never `none`, and none of those where the issuer's public key would be the secret.
 ASYMMETRIC = frozenset(
-    "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519".split()
+    [
+        "RS256",
+        "RS384",
+        "RS512",
+        "PS256",
+        "PS384",
+        "PS512",
+        "ES256",
+        "ES384",
+        "ES512",
+        "EdDSA",
+        "Ed25519",
+    ]
 )
 _issuers: dict[str, Issuer] = {}
 _guard = threading.Lock()
