@@ -8,6 +8,7 @@
 
 from media_toolkit.asset import Asset
 from media_toolkit.errors import (
+    BudgetSpent,
     CloudUnavailable,
     Conflict,
     EmbeddedStackError,
@@ -36,6 +37,7 @@ from media_toolkit.toolkit import MediaToolkit, connect
 
 __all__ = [
     "Asset",
+    "BudgetSpent",
     "CloudUnavailable",
     "Conflict",
     "EmbeddedStackError",

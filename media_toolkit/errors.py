@@ -11,6 +11,7 @@ MediaToolkitError
 │   ├── InvalidName          a public_id or folder that Cloudinary does not allow
 │   ├── TooLarge             over the account's size limit
 │   ├── RateLimited          420 or 429; retry_after_s says when
+│   │   └── BudgetSpent      the stated number of Admin calls is used up
 │   └── CloudUnavailable     Cloudinary could not be reached, or answered 5xx
 ├── StoreError               Postgres refused or failed
 │   ├── NotFound             no such asset
@@ -25,6 +26,7 @@ MediaToolkitError
 from __future__ import annotations
 
 __all__ = [
+    "BudgetSpent",
     "CloudUnavailable",
     "Conflict",
     "EmbeddedStackError",
@@ -136,6 +138,12 @@ class RateLimited(UploadError):
 
     http_status = 429
     is_retryable = True
+
+
+class BudgetSpent(RateLimited):
+    """Raised instead of one Admin call more than was stated or than the account should give."""
+
+    is_retryable = False
 
 
 class CloudUnavailable(UploadError):

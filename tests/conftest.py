@@ -95,7 +95,8 @@ def settings(stack: EmbeddedStack, home: Path, monkeypatch: pytest.MonkeyPatch) 
         connection.execute(
             sa.text(
                 "TRUNCATE cloudinary_files, cloudinary_files_history, upload_intents,"
-                " notification_receipts, notification_marks RESTART IDENTITY"
+                " notification_receipts, notification_marks, reconcile_runs"
+                " RESTART IDENTITY CASCADE"
             )
         )
     return mt.Settings()

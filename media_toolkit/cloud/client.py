@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import certifi
 import urllib3
+from cloudinary import utils as sdk
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from media_toolkit.cloud import signing
+from media_toolkit.cloud.listing import ListingPage, ListingScope
+from media_toolkit.cloud.pacing import AdminBudget, reset_time, seconds_until
 from media_toolkit.errors import (
+    BudgetSpent,
     CloudUnavailable,
     InvalidName,
     MediaToolkitError,
@@ -34,6 +39,8 @@ from media_toolkit.settings import CloudAccount
 FORBIDDEN_IN_PUBLIC_ID = frozenset("?&#\\%<>+")
 MAX_PUBLIC_ID_CHARS = 255
 CONNECTIONS = 32
+# A limit that is reset later than this is the caller's to wait for.
+MAX_PAUSE_S = 8
 
 
 class CloudClient:
@@ -43,11 +50,16 @@ class CloudClient:
         account: where and as whom.
         timeout_s: seconds to connect, and to wait between two bytes.
         attempts: how often a call that may succeed later is tried in all.
+
+    Attributes:
+        admin_calls: how many calls of the rate-limited Admin API it has made.
     """
 
     def __init__(self, account: CloudAccount, timeout_s: float = 60, attempts: int = 4) -> None:
         self.account = account
+        self.admin_calls = 0
         self._attempts = attempts
+        self._guard = threading.Lock()
         # The system's certificates too: a company's proxy has its own.
         trusted = ssl.create_default_context()
         trusted.load_verify_locations(certifi.where())
@@ -91,7 +103,11 @@ class CloudClient:
         return answer.get("result") == "ok"
 
     def resource(
-        self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
+        self,
+        public_id: str,
+        resource_type: str = "image",
+        delivery_type: str = "upload",
+        budget: AdminBudget | None = None,
     ) -> dict[str, Any]:
         """What Cloudinary itself says of an asset; one Admin API call.
 
@@ -99,7 +115,60 @@ class CloudClient:
             NotFound: when Cloudinary never saw it.
         """
         path = f"resources/{resource_type}/{delivery_type}/{quote(public_id, safe='/')}"
-        return self._retrying(lambda: self._get_admin(path, public_id))
+        return self._administer("GET", path, public_id, budget)
+
+    def resource_by_asset_id(
+        self, asset_id: str, budget: AdminBudget | None = None
+    ) -> dict[str, Any]:
+        """As `resource`, by what a rename does not change. Raises NotFound."""
+        return self._administer("GET", f"resources/{quote(asset_id, safe='')}", asset_id, budget)
+
+    def listing(
+        self,
+        scope: ListingScope,
+        cursor: str | None = None,
+        budget: AdminBudget | None = None,
+    ) -> ListingPage:
+        """At most 500 assets with tags, context and etag; one Admin API call.
+
+        Args:
+            cursor: the former page's `next_cursor`.
+
+        Raises:
+            UploadError: a cursor that is none, or has expired. RateLimited, BudgetSpent.
+        """
+        answer = self._administer(
+            "POST", "resources/search", "the listing", budget, json=scope.query(cursor)
+        )
+        items = tuple(answer.get("resources") or ())
+        return ListingPage(items, answer.get("next_cursor"), int(answer.get("total_count") or 0))
+
+    def relabel(
+        self,
+        asset_id: str,
+        *,
+        tags: Sequence[str] | None = None,
+        context: Mapping[str, str] | None = None,
+        folder: str | None = None,
+        budget: AdminBudget | None = None,
+    ) -> dict[str, Any]:
+        """Replace an asset's tags, context or asset folder; one Admin API call.
+
+        Args:
+            tags, context, folder: None leaves what is there.
+
+        Raises:
+            NotFound: when Cloudinary does not have it.
+        """
+        fields: dict[str, str] = {}
+        if tags is not None:
+            fields["tags"] = ",".join(tags)
+        if context is not None:
+            fields["context"] = sdk.encode_context(dict(context)) or ""
+        if folder is not None:
+            fields["asset_folder"] = folder
+        path = f"resources/{quote(asset_id, safe='')}"
+        return self._administer("POST", path, asset_id, budget, fields=fields)
 
     def explicit(
         self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
@@ -118,13 +187,13 @@ class CloudClient:
 
         https://cloudinary.com/documentation/admin_api_triggers
         """
-        answer = self._retrying(lambda: self._ask_admin("GET", "triggers", "triggers"))
+        answer = self._administer("GET", "triggers", "triggers")
         return list(answer.get("triggers", ()))
 
     def add_trigger(self, uri: str, event_type: str) -> dict[str, Any]:
         """Have a URL told of every event of a type; one Admin API call."""
         fields = {"uri": uri, "event_type": event_type}
-        return self._retrying(lambda: self._ask_admin("POST", "triggers", event_type, fields))
+        return self._administer("POST", "triggers", event_type, fields=fields)
 
     def ping(self) -> None:
         """Check address, key and secret with one Admin API call.
@@ -132,17 +201,17 @@ class CloudClient:
         Raises:
             SettingsError: when Cloudinary refuses the key. CloudUnavailable: when unreachable.
         """
-        self._get_admin("ping", "ping")
+        self._administer("GET", "ping", "ping", attempts=1)
 
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
-    def _retrying(self, call: Any) -> dict[str, Any]:
+    def _retrying(self, call: Any, attempts: int | None = None) -> dict[str, Any]:
         for attempt in Retrying(
-            retry=retry_if_exception(lambda e: isinstance(e, MediaToolkitError) and e.is_retryable),
-            wait=wait_random_exponential(multiplier=0.3, max=8),
-            stop=stop_after_attempt(self._attempts),
+            retry=retry_if_exception(_may_succeed_soon),
+            wait=wait_random_exponential(multiplier=0.3, max=MAX_PAUSE_S),
+            stop=stop_after_attempt(attempts or self._attempts),
             reraise=True,
         ):
             with attempt:
@@ -161,20 +230,43 @@ class CloudClient:
         fields["api_key"] = self.account.api_key
         return self._answer(label, "POST", url, fields=fields | dict(file))
 
-    def _get_admin(self, path: str, label: str) -> dict[str, Any]:
-        return self._ask_admin("GET", path, label)
-
-    def _ask_admin(
-        self, method: str, path: str, label: str, fields: Mapping[str, str] | None = None
+    def _administer(
+        self,
+        method: str,
+        path: str,
+        label: str,
+        budget: AdminBudget | None = None,
+        attempts: int | None = None,
+        **request: Any,
     ) -> dict[str, Any]:
         secret = self.account.api_secret.get_secret_value()
         headers = urllib3.make_headers(basic_auth=f"{self.account.api_key}:{secret}")
         url = f"{self.account.upload_prefix}/v1_1/{self.account.cloud_name}/{path}"
-        if fields is None:
-            return self._answer(label, method, url, headers=headers)
-        return self._answer(label, method, url, headers=headers, fields=dict(fields))
 
-    def _answer(self, label: str, method: str, url: str, **request: Any) -> dict[str, Any]:
+        def call() -> dict[str, Any]:
+            if budget is not None:
+                budget.take()
+            with self._guard:
+                self.admin_calls += 1
+            seen = None if budget is None else budget.note
+            return self._answer(label, method, url, seen, headers=headers, **request)
+
+        while True:
+            try:
+                return self._retrying(call, attempts)
+            except RateLimited as error:
+                if budget is None or isinstance(error, BudgetSpent):
+                    raise
+                budget.wait(error)
+
+    def _answer(
+        self,
+        label: str,
+        method: str,
+        url: str,
+        seen: Callable[[Mapping[str, str]], None] | None = None,
+        **request: Any,
+    ) -> dict[str, Any]:
         try:
             response = self._pool.request(method, url, **request)
         except urllib3.exceptions.HTTPError as error:
@@ -183,6 +275,8 @@ class CloudClient:
                 hint=f"check the network and that {self.account.upload_prefix} is reachable",
                 ids=(label,),
             ) from error
+        if seen is not None:
+            seen(response.headers)
         try:
             body = json.loads(response.data)
         except ValueError:
@@ -224,6 +318,14 @@ def check_name(public_id: str | None, folder: str | None = None) -> None:
     )
 
 
+def _may_succeed_soon(error: BaseException) -> bool:
+    return (
+        isinstance(error, MediaToolkitError)
+        and error.is_retryable
+        and (error.retry_after_s or 0) <= MAX_PAUSE_S
+    )
+
+
 def _message(body: Any, response: urllib3.BaseHTTPResponse) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict) and error.get("message"):
@@ -237,8 +339,13 @@ def _error_for(
     """Cloudinary's status and words → one of our errors, with what to do next."""
     said = f"Cloudinary refused {label}: {message}"
     if status in (420, 429):
-        reset = headers.get("X-FeatureRateLimit-Reset", "later")
-        return RateLimited(said, hint=f"the limit resets at {reset}", ids=(label,))
+        reset = reset_time(headers, message)
+        return RateLimited(
+            said,
+            hint=f"the limit is reset at {reset:%Y-%m-%d %H:%M:%S} UTC" if reset else "try later",
+            ids=(label,),
+            retry_after_s=seconds_until(reset),
+        )
     if status >= 500 or status == 423:
         return CloudUnavailable(said, hint="try again in a minute", ids=(label,))
     if status in (401, 403):

@@ -170,7 +170,7 @@ class IntentStore:
             "signed_at": _moment(int(signed["timestamp"])),
             "expires_at": _moment(expires_at),
         }
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             row = connection.execute(_OPEN, values).mappings().one()
             self._forget(connection, _FORGOTTEN_AT_ONCE)
         return Intent.from_row(dict(row))
@@ -197,7 +197,7 @@ class IntentStore:
             The intent, now or formerly settled by this upload; None when there is none.
         """
         values = _values(asset, by, identity, timestamp, named_only)
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             # A save and a notification of the same upload would each take an intent.
             connection.execute(_LOCK, {"key": str(asset)})
             row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
@@ -214,7 +214,7 @@ class IntentStore:
     ) -> Intent | None:
         """The intent that `settle` would return; changes nothing. Its `user_id` is the owner."""
         values = _values(asset, by, identity, timestamp, named_only)
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
             row = row or connection.execute(_FIND, values).mappings().first()
         return Intent.from_row(dict(row)) if row is not None else None
@@ -257,14 +257,14 @@ class IntentStore:
 
     def forget(self, identity: Identity, limit: int = 1_000) -> int:
         """Delete at most `limit` intents that expired 90 days ago; returns how many."""
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             return self._forget(connection, limit)
 
     def _listed(
         self, identity: Identity, settled: bool | None, user_id: str | None, limit: int
     ) -> list[Intent]:
         values = {"settled": settled, "user_id": user_id, "limit": limit}
-        with self._database.begin() as connection:
+        with self._database.begin(identity) as connection:
             rows = connection.execute(_LISTED, values).mappings().all()
         return [Intent.from_row(dict(row)) for row in rows]
 

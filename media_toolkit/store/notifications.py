@@ -236,9 +236,9 @@ class NotificationStore:
             return replace(asset, tags=(*tags, label) if value else tuple(tags))
         if kind == "context":
             context = {k: v for k, v in asset.context.items() if k != label}
-            return replace(
-                asset, context={**context, label: value} if value is not False else context
-            )
+            if value is not False:
+                context[label] = value
+            return replace(asset, context=context)
         return asset
 
     def _named(self, asset: Asset, delivery_type: str, public_id: str, folder: str | None) -> Asset:

@@ -45,7 +45,7 @@ _WHY = {
     502: "Cloudinary cannot be reached",
     503: "Postgres, or the issuer of tokens, cannot be reached",
 }
-_CALLER = [{"login": []}, {"token": []}]
+_CALLER: list[dict[str, list[str]]] = [{"login": []}, {"token": []}]
 
 
 @cache

@@ -63,7 +63,7 @@ def auth_section() -> Mapping[str, Any]:
     import streamlit as st
 
     try:
-        found: Mapping[str, Any] = st.secrets["auth"] if "auth" in st.secrets else {}
+        found: Mapping[str, Any] = st.secrets.get("auth", {})
     except FileNotFoundError:
         return {}
     return found

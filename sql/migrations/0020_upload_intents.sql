@@ -31,3 +31,15 @@ CREATE UNIQUE INDEX upload_intents_settling
     ON upload_intents
     (asset_resource_type, asset_delivery_type, asset_public_id, asset_version)
     NULLS NOT DISTINCT WHERE settled_at IS NOT NULL;
+
+-- Unlike assets, intents are nobody's business but their owner's and an admin's, whichever file
+-- of sql/policies holds.
+GRANT SELECT, INSERT, UPDATE, DELETE ON upload_intents TO media_toolkit_app;
+ALTER TABLE upload_intents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE upload_intents FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner_or_admin ON upload_intents TO media_toolkit_app
+    USING (user_id = (SELECT auth.user_id()) OR (SELECT media_toolkit_rules.is_admin()));
+DO $$ BEGIN
+    EXECUTE format('CREATE POLICY owner_of_the_table ON upload_intents TO %I USING (true)',
+                   CURRENT_USER);
+END $$;

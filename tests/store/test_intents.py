@@ -173,9 +173,23 @@ def test_old_intents_are_forgotten_a_few_at_each_signature(
 
 def test_no_secret_and_no_signature_is_written_down(kit: mt.MediaToolkit) -> None:
     signed = kit.sign_upload()
-    with kit._database.begin() as connection:
+    with kit._database.direct() as connection:
         row = str(connection.execute(sa.text("SELECT * FROM upload_intents")).one())
     for hidden in (
         kit.account.api_secret.get_secret_value(), kit.account.api_key, signed.fields["signature"]
     ):  # fmt: skip
         assert hidden not in row
+
+
+def test_intents_are_seen_and_settled_by_their_owner_and_an_admin_only(
+    kit: mt.MediaToolkit, intents: IntentStore
+) -> None:
+    bo, boss = mt.Identity("bo"), mt.Identity("boss", "admin")
+    kit.sign_upload()
+    assert intents.unsettled(bo) == []
+    assert intents.settle(asset(), "notification", bo) is None
+    assert [i.user_id for i in intents.unsettled(boss)] == ["ana"]
+    settled = intents.settle(asset(), "notification", boss)
+    assert settled is not None
+    assert settled.user_id == "ana"
+    assert intents.frame(bo, settled=None).empty

@@ -30,19 +30,10 @@ LOOK_AGAIN_S = 20
 _MAX_DOCUMENT_BYTES = 1_000_000
 # Never `none`, and none of those where the issuer's public key would be the secret.
 ASYMMETRIC = frozenset(
-    [
-        "RS256",
-        "RS384",
-        "RS512",
-        "PS256",
-        "PS384",
-        "PS512",
-        "ES256",
-        "ES384",
-        "ES512",
-        "EdDSA",
-        "Ed25519",
-    ]
+    {
+        *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+        *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+    }
 )
 _issuers: dict[str, Issuer] = {}
 _guard = threading.Lock()
@@ -78,7 +69,7 @@ class Issuer:
         self._algorithms: list[str] = []
         self._keys: KeySet | None = None
         # So that the first look is never too soon after another.
-        self._fetched_at = self._looked_at = -KEYS_LIVE_S
+        self._fetched_at = self._looked_at = -float(KEYS_LIVE_S)
 
     def verified(self, token: str, audience: str) -> Mapping[str, Any]:
         """The claims of a token; NotSignedIn tells why one is not accepted."""
