@@ -48,7 +48,7 @@ class UploadPolicy(BaseModel):
     folder: str = ""
     allowed_formats: tuple[str, ...] = ()
     resource_types: tuple[Kind, ...] = ("image", "video", "raw")
-    max_bytes: int | None = Field(None, gt=0)
+    max_bytes: int | None = Field(default=None, gt=0)
     tags: tuple[str, ...] = ()
     context: Mapping[str, str] = Field(default_factory=dict)
     may_choose_public_id: bool = False
