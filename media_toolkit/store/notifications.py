@@ -123,7 +123,7 @@ class Change:
     Attributes:
         upload: the whole asset, for an upload; its `user_id` owns the row if it makes one.
         claimants: who may take that row over, where several could have asked for it.
-        renamed: the new (delivery_type, public_id, folder or None for that of the name).
+        renamed: the new (delivery_type, public_id, asset folder or None).
         is_gone: it was deleted.
         tags: tag → whether it is on the asset now. context: key → value, None when removed.
         eager: the derived files, as Cloudinary lists them.
@@ -232,8 +232,10 @@ class NotificationStore:
             return self._named(asset, *value)
         kind, _, label = name.partition(":")
         if kind == "tag":
-            tags = [tag for tag in asset.tags if tag != label]
-            return replace(asset, tags=(*tags, label) if value else tuple(tags))
+            if bool(value) == (label in asset.tags):
+                return asset
+            rest = tuple(tag for tag in asset.tags if tag != label)
+            return replace(asset, tags=(*rest, label) if value else rest)
         if kind == "context":
             context = {k: v for k, v in asset.context.items() if k != label}
             if value is not False:
@@ -242,7 +244,7 @@ class NotificationStore:
         return asset
 
     def _named(self, asset: Asset, delivery_type: str, public_id: str, folder: str | None) -> Asset:
-        folder = public_id.rpartition("/")[0] if folder is None else folder
+        folder = folder or public_id.rpartition("/")[0]
         named = replace(asset, delivery_type=delivery_type, public_id=public_id, folder=folder)
         return replace(named, media_url=self._url_of(named))
 
@@ -271,7 +273,10 @@ class NotificationStore:
     ) -> bool:
         if not self._mark(connection, told_at, subject, {"name": list(new)}) or row is None:
             return False
-        asset = self._named(Asset.from_row(row), *new)
+        before = Asset.from_row(row)
+        asset = self._named(before, *new)
+        if asset.identity == before.identity:
+            return False
         values = {
             "id": row["id"],
             "kind": asset.resource_type,
