@@ -22,6 +22,7 @@ from media_toolkit.web import openapi, schemas
 from media_toolkit.web.endpoint import Call, Endpoint, read_object
 from media_toolkit.web.refusals import BadRequest, NoSuchPath
 from media_toolkit.web.service import close_shared_kit, shared_kit
+from media_toolkit.web.sockets import send_at_once
 
 
 def plain_signature(call: Call) -> Response:
@@ -116,6 +117,7 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
         print(f"Media Toolkit cannot start: {error}", file=sys.stderr, flush=True)
         # Not sys.exit: the server would bury the one sentence that helps under a traceback.
         os._exit(1)
+    send_at_once()
     import pandas  # noqa: F401  what the pages need, loaded before somebody waits for it
 
     # Streamlit collects fully after every rerun: what is loaded by now need not be looked at.

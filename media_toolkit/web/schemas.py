@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 
 from media_toolkit.web.refusals import BadRequest
 
@@ -31,7 +31,7 @@ class WantedUpload(BaseModel):
     tags: list[Label] | Annotated[str, Field(max_length=10_000)] | None = None
     context: dict[str, str] | Annotated[str, Field(max_length=10_000)] | None = None
     allowed_formats: list[Label] | Text | None = None
-    overwrite: bool | None = None
+    overwrite: StrictBool | Literal["0", "1", "false", "true"] | None = None
     timestamp: Annotated[int, Field(ge=0, le=99_999_999_999)] | None = Field(
         None, description="sign exactly these strings and this time; add nothing"
     )
