@@ -18,6 +18,7 @@ lab: .venv/.installed
 test: .venv/.installed
 	@bash tools/install_chromium.sh
 	@bash tools/install_node.sh
+	@bash tools/install_pgbouncer.sh
 	$(PY) -m pytest
 
 lint: .venv/.installed

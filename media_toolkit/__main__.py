@@ -1,4 +1,4 @@
-"""`python -m media_toolkit`: migrate, ingest, doctor and embedded, for a shell."""
+"""`python -m media_toolkit`: migrate, ingest, reconcile, doctor and embedded, for a shell."""
 
 from __future__ import annotations
 
@@ -42,9 +42,23 @@ def migrate() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Say what is configured and reachable; status 1 when something is broken."""
+def doctor(
+    signature: Annotated[
+        str, typer.Option(help="Cloudinary's words: Invalid Signature … or Stale request …")
+    ] = "",
+    param: Annotated[
+        list[str] | None, typer.Option(help="name=value that was signed or sent, with --signature")
+    ] = None,
+) -> None:
+    """Say what is configured and reachable, or with --signature why one was refused.
+
+    Status 1 when something is broken, or when the cause of the refusal was not found.
+    """
     with connect_quietly() as kit:
+        if signature:
+            explanation = kit.explain_signature(_parameters(param or []), signature)
+            print(explanation)
+            raise typer.Exit(0 if explanation.is_proven else 1)
         diagnosis = kit.doctor()
     print(diagnosis)
     raise typer.Exit(0 if diagnosis.is_well else 1)
@@ -63,6 +77,51 @@ def ingest(
         report = kit.ingest(source, folder=folder, threads=threads, tags=names or None)
     print(report)
     raise typer.Exit(130 if report.interrupted else 1 if report.failed else 0)
+
+
+@app.command()
+def reconcile(
+    folder: Annotated[str, typer.Option(help="this one and those below")] = "",
+    since: Annotated[str, typer.Option(help="created then or later, such as 2026-01-31")] = "",
+    types: Annotated[str, typer.Option(help="image, video, raw, separated by commas")] = "",
+    budget: Annotated[int, typer.Option(help="Admin calls at most; 0 estimates", min=0)] = 400,
+    wait: Annotated[
+        float, typer.Option(help="seconds to wait for the account's limit to be reset", min=0)
+    ] = 0,
+    resume: Annotated[bool, typer.Option(help="go on where the last one stopped")] = True,
+    apply: Annotated[
+        str, typer.Option(help="mend: to-table or to-cloudinary; unset only tells")
+    ] = "",
+) -> None:
+    """Compare Cloudinary with the table, and mend the differences with --apply.
+
+    Status 0: nothing differs, or all is mended. 1: something differs, or was refused.
+    2: an error. 3: the budget or the account's limit was spent; run it again to go on.
+    """
+    if apply not in ("", "to-table", "to-cloudinary"):
+        raise typer.BadParameter("give to-table or to-cloudinary", param_hint="--apply")
+    kinds = [kind for part in types.split(",") if (kind := part.strip())]
+    with connect() as kit:
+        plan = kit.reconcile(
+            folder=folder or None,
+            since=since or None,
+            resource_types=kinds or None,
+            budget=budget,
+            wait_s=wait,
+            resume=resume,
+        )
+        print(plan)
+        if plan.differences:
+            columns = ["kind", "resource_type", "public_id", "fields", "user_id"]
+            print(plan.frame[columns].to_string(index=False, max_rows=50))
+        is_mended, is_stopped = not plan.differences, not plan.is_complete
+        if apply and plan.differences:
+            report = plan.apply("to_table" if apply == "to-table" else "to_cloudinary",
+                                dry_run=False)  # fmt: skip
+            print(report)
+            is_mended = report.is_complete
+            is_stopped = is_stopped or report.is_stopped
+    raise typer.Exit(3 if is_stopped else 0 if is_mended else 1)
 
 
 @embedded.callback()
@@ -162,6 +221,22 @@ def _run_to_its_end(command: list[str], environment: dict[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+def _parameters(given: list[str]) -> dict[str, str | list[str]]:
+    """`name=value` each; `name[]=value` more than once is a list."""
+    found: dict[str, str | list[str]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
+        if name.endswith("[]"):
+            many = found.setdefault(name[:-2], [])
+            assert isinstance(many, list)
+            many.append(value)
+        else:
+            found[name] = value
+    return found
 
 
 def _check_options(options: ServerOptions) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +21,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.library import Library
 from media_toolkit.policy import UploadPolicy
 from media_toolkit.settings import CloudAccount
+from media_toolkit.store.arrivals import Arrival, ArrivalStore
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intents import LEEWAY, Intent, IntentStore, uploaded_at
 from media_toolkit.store.notifications import NotificationStore
@@ -43,6 +45,7 @@ class BrowserUploads:
         assets: AssetStore,
         intents: IntentStore,
         notifications: NotificationStore,
+        arrivals: ArrivalStore,
     ) -> None:
         self._account = account
         self._policy = policy
@@ -50,6 +53,7 @@ class BrowserUploads:
         self._assets = assets
         self._intents = intents
         self._notifications = notifications
+        self._arrivals = arrivals
 
     def sign(self, wanted: Mapping[str, Any] | None, identity: Identity) -> SignedUpload:
         """Sign one upload, and write down that it is to come.
@@ -113,6 +117,8 @@ class BrowserUploads:
 
     def _keep(self, asset: Asset, identity: Identity) -> Asset:
         asset = replace(asset, media_url=delivery_url(self._account, asset))
+        if self._arrivals.save(Arrival(asset, identity, partial(self._fits, asset, identity))):
+            return asset
         intent = self._intent_of(asset, identity)
         wrong = self._policy.objections(
             asset, identity.user_id, intent.parameters if intent is not None else None
@@ -128,6 +134,9 @@ class BrowserUploads:
         if intent is not None:
             self._intents.settle(asset, "save", identity)
         return saved
+
+    def _fits(self, asset: Asset, identity: Identity, signed: Mapping[str, str]) -> bool:
+        return not self._policy.objections(asset, identity.user_id, signed)
 
     def _intent_of(self, asset: Asset, identity: Identity) -> Intent | None:
         """The signature that this upload came by, where it can be told.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -11,23 +13,33 @@ from media_toolkit.asset import RESOURCE_TYPES, Asset
 from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import Conflict, SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.errors import NotFound, SignatureError, StoreError, UnsupportedMedia
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.changes import AssetChanges, read_age
 from media_toolkit.store.intents import IntentStore
 
 if TYPE_CHECKING:
     from media_toolkit.media import Source
 
+# https://cloudinary.com/documentation/image_upload_api_reference#tags
+_IDS_A_CALL = 1000
 _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
 class Library:
-    """Uploads and saves; holds the two sides together."""
+    """Uploads, saves, edits and deletes; holds the two sides together."""
 
-    def __init__(self, client: CloudClient, store: AssetStore, intents: IntentStore) -> None:
+    def __init__(
+        self,
+        client: CloudClient,
+        store: AssetStore,
+        changes: AssetChanges,
+        intents: IntentStore,
+    ) -> None:
         self._client = client
         self._store = store
+        self._changes = changes
         self._intents = intents
 
     def send(
@@ -127,6 +139,104 @@ class Library:
         self._intents.open(identity, signed.fields, signed.expires_at)
         return signed
 
+    def edit(
+        self,
+        assets: Any,
+        identity: Identity,
+        *,
+        tags: Iterable[str] | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        context: Mapping[str, str] | None = None,
+    ) -> list[Asset]:
+        """Change labels in Cloudinary, a call for up to 1,000 assets, then in the rows.
+
+        Raises:
+            Forbidden: an asset of another user; nothing was changed.
+            NotFound: Cloudinary does not have some; the others are changed.
+            StoreError: Cloudinary has the change, the rows have not; the hint says so.
+        """
+        rows = self._changes.find(assets, identity)
+        self._changes.require_writable(rows, identity)
+        replaced = None if tags is None else _words(tags)
+        added, removed, context = _words(add_tags), _words(remove_tags), dict(context or {})
+        known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
+        for (kind, way), public_ids in _by_kind(rows):
+            told: list[set[str]] = []
+            if replaced is not None:
+                told.append(
+                    self._client.change_tags(
+                        "replace" if replaced else "remove_all", replaced, public_ids, kind, way
+                    )
+                )
+            if added:
+                told.append(self._client.change_tags("add", added, public_ids, kind, way))
+            if removed:
+                told.append(self._client.change_tags("remove", removed, public_ids, kind, way))
+            if context:
+                told.append(self._client.add_context(context, public_ids, kind, way))
+            for found in told:
+                known -= {(kind, way, public_id) for public_id in set(public_ids) - found}
+        there = [asset for asset in rows if asset.identity in known]
+        with _already_in_cloudinary("the change"):
+            edited = self._changes.label(
+                there, identity,
+                tags=replaced, add_tags=added, remove_tags=removed, context=context,
+            )  # fmt: skip
+        gone = [asset for asset in rows if asset.identity not in known]
+        if gone:
+            raise NotFound(
+                f"Cloudinary does not have {', '.join(map(str, gone[:10]))}",
+                hint="the others are changed; delete these rows or upload the files again",
+                ids=tuple(asset.public_id for asset in gone),
+            )
+        return edited
+
+    def rename(self, asset: Any, new_public_id: str, identity: Identity) -> Asset:
+        """Rename in Cloudinary, then the row.
+
+        Raises:
+            Forbidden: another user's. Conflict: the name is taken by another user's asset.
+            InvalidName, NotFound. UploadError: the name is taken in Cloudinary.
+        """
+        (row,) = self._changes.find([asset], identity)
+        self._changes.require_writable([row], identity)
+        target = (row.resource_type, row.delivery_type, new_public_id)
+        self._store.refuse_foreign([target], identity)
+        answer = self._client.rename(
+            row.public_id, new_public_id, row.resource_type, row.delivery_type
+        )
+        with _already_in_cloudinary("the new name"):
+            return self._changes.rename(row, Asset.from_response(answer, row.user_id), identity)
+
+    def delete(self, assets: Any, identity: Identity) -> list[Asset]:
+        """Hide rows; the assets stay in Cloudinary until `purge`. Raises Forbidden, NotFound."""
+        rows = self._changes.find(assets, identity)
+        self._changes.require_writable(rows, identity)
+        return self._changes.delete(rows, identity)
+
+    def restore(self, assets: Any, identity: Identity) -> list[Asset]:
+        """Show deleted rows again. Raises Forbidden, NotFound."""
+        rows = self._changes.find(assets, identity, is_deleted=True)
+        self._changes.require_writable(rows, identity)
+        return self._changes.restore(rows, identity)
+
+    def purge(self, older_than: str | timedelta, identity: Identity) -> int:
+        """Destroy what was deleted so long ago, in Cloudinary and then its row; how many.
+
+        Raises:
+            FilterError: no age. UploadError: Cloudinary failed; what is done stays done, and
+                the same call goes on.
+        """
+        age, done = read_age(older_than), 0
+
+        def destroy(asset: Asset) -> None:
+            self._client.destroy(asset.public_id, asset.resource_type, asset.delivery_type)
+
+        while gone := self._changes.purge(age, identity, destroy):
+            done += gone
+        return done
+
     def _send_named_by_file(
         self,
         thing: media.Media,
@@ -148,15 +258,8 @@ class Library:
         parts = (options.get("folder"), options["public_id"])
         public_id = "/".join(str(part).strip("/") for part in parts if part)
         delivery_type = str(options.get("type") or "upload")
-        for resource_type in RESOURCE_TYPES:
-            found = self._store.by_identity(resource_type, [public_id], identity, delivery_type)
-            for asset in found.values():
-                if not identity.may_write(asset.user_id):
-                    raise Conflict(
-                        f"{asset} belongs to {asset.user_id}",
-                        hint="choose another public_id, or ask the owner or an admin",
-                        ids=(public_id,),
-                    )
+        names = [(resource_type, delivery_type, public_id) for resource_type in RESOURCE_TYPES]
+        self._store.refuse_foreign(names, identity)
 
     def _check_url(self, claimed: Asset, asset: Asset) -> None:
         """The claimed URL must be this asset's: a mismatch means the caller mixed two up.
@@ -172,6 +275,30 @@ class Library:
                 hint="send secure_url as the upload answered it",
                 ids=(asset.public_id,),
             )
+
+
+@contextmanager
+def _already_in_cloudinary(what: str) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        error.hint = f"Cloudinary has {what} already: run the same again. {error.hint}".strip()
+        raise
+
+
+def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[str]]]:
+    """(resource_type, delivery_type) → public_ids, at most as many as one call takes."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for asset in assets:
+        kinds.setdefault((asset.resource_type, asset.delivery_type), []).append(asset.public_id)
+    for kind, public_ids in kinds.items():
+        for start in range(0, len(public_ids), _IDS_A_CALL):
+            yield kind, public_ids[start : start + _IDS_A_CALL]
+
+
+def _words(tags: Iterable[str]) -> list[str]:
+    given = [tags] if isinstance(tags, str) else tags
+    return list(dict.fromkeys(word for tag in given if (word := str(tag).strip())))
 
 
 def _kind_for(data: bytes, label: str, filename: str | None) -> str:

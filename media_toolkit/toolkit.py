@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from media_toolkit.asset import Asset
 from media_toolkit.errors import IngestError
@@ -14,16 +15,22 @@ from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import pandas as pd
 
+    from media_toolkit.cloud.signature_doctor import SignatureExplanation
     from media_toolkit.cloud.signing import SignedUpload
     from media_toolkit.doctor import Diagnosis
     from media_toolkit.embedded.stack import EmbeddedStack
     from media_toolkit.ingest.report import IngestReport
     from media_toolkit.media import Source
     from media_toolkit.notebook.gallery import Gallery
+    from media_toolkit.reconcile.plan import ReconcilePlan
     from media_toolkit.store.assets import Page, SaveReport
     from media_toolkit.store.database import Database
+
+    Assets: TypeAlias = Asset | str | Iterable[Asset | str] | pd.DataFrame
 
 
 def connect(settings: Settings | None = None, *, user_id: str | None = None) -> MediaToolkit:
@@ -84,7 +91,9 @@ class MediaToolkit:
         from media_toolkit.cloud.transformation import delivery_url
         from media_toolkit.library import Library
         from media_toolkit.notifications import Notifications
+        from media_toolkit.store.arrivals import ArrivalStore
         from media_toolkit.store.assets import AssetStore
+        from media_toolkit.store.changes import AssetChanges
         from media_toolkit.store.intents import IntentStore
         from media_toolkit.store.notifications import NotificationStore
 
@@ -96,13 +105,20 @@ class MediaToolkit:
         self._client = CloudClient(account)
         self._store = AssetStore(database)
         self._intents = IntentStore(database)
-        self._library = Library(self._client, self._store, self._intents)
+        changes = AssetChanges(database)
+        self._library = Library(self._client, self._store, changes, self._intents)
         heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
         self._notifications = Notifications(
             self._client, self._intents, heard, settings.unclaimed_owner
         )
         self._browser = BrowserUploads(
-            account, settings.upload_policy, self._library, self._store, self._intents, heard
+            account,
+            settings.upload_policy,
+            self._library,
+            self._store,
+            self._intents,
+            heard,
+            ArrivalStore(database),
         )
 
     def acting_as(self, user_id: str) -> MediaToolkit:
@@ -311,6 +327,79 @@ class MediaToolkit:
         """
         return self._store.get(public_id, self.identity, resource_type, delivery_type)
 
+    def edit(
+        self,
+        assets: Assets,
+        *,
+        tags: Iterable[str] | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        context: Mapping[str, str] | None = None,
+    ) -> list[Asset]:
+        """Change tags and context, in Cloudinary and then in the rows; the assets as they stand.
+
+        Args:
+            assets: an Asset, a public_id or asset_id, several of them, or rows of `assets()`.
+            tags: all of them from now on. add_tags, remove_tags: some; after `tags`.
+            context: keys to set; other keys stay.
+
+        Raises:
+            Forbidden: one is another user's; nothing was changed.
+            NotFound: no such row; or Cloudinary lacks some, and the others are changed.
+        """
+        return self._library.edit(
+            assets, self.identity,
+            tags=tags, add_tags=add_tags, remove_tags=remove_tags, context=context,
+        )  # fmt: skip
+
+    def rename(self, asset: Asset | str, new_public_id: str) -> Asset:
+        """Give an asset another public_id, in Cloudinary and then in its row.
+
+        Raises:
+            Forbidden: it is another user's. Conflict: the name is another user's.
+            UploadError: Cloudinary has an asset of that name. InvalidName, NotFound.
+        """
+        return self._library.rename(asset, new_public_id, self.identity)
+
+    def delete(self, assets: Assets) -> list[Asset]:
+        """Hide assets, as given to `edit`; `restore` brings them back, `purge` destroys them.
+
+        Raises:
+            Forbidden: one is another user's; none is deleted. NotFound: no such asset.
+        """
+        return self._library.delete(assets, self.identity)
+
+    def restore(self, assets: Assets) -> list[Asset]:
+        """Bring deleted assets back. Raises Forbidden and NotFound as `delete` does."""
+        return self._library.restore(assets, self.identity)
+
+    def purge(self, older_than: str | timedelta = "30d") -> int:
+        """Destroy for good, in Cloudinary too, what was deleted so long ago; returns how many.
+
+        A user's own assets; an admin's are everybody's.
+
+        Args:
+            older_than: such as "30d", "12h", "2w", or a timedelta.
+
+        Raises:
+            FilterError: not an age. UploadError: Cloudinary failed; the same call goes on.
+        """
+        return self._library.purge(older_than, self.identity)
+
+    def history(self, asset: Asset | str) -> pd.DataFrame:
+        """What happened to an asset, oldest first; also to one that is deleted or purged.
+
+        Returns:
+            Columns changed_at, changed_by, operation (insert, update, rename, delete, restore
+            or purge), changes (column → (before, after)), old and new (whole rows as dicts).
+
+        Raises:
+            NotFound: no such asset, or not for this user to see.
+        """
+        from media_toolkit.store.history import history_frame
+
+        return history_frame(self._database, self.identity, asset)
+
     def values(self, column: str) -> list[tuple[str, int]]:
         """The values of user_id, resource_type or format with their counts, most first."""
         return self._store.values(column, self.identity)
@@ -342,6 +431,66 @@ class MediaToolkit:
         elif hasattr(assets, "columns"):
             assets = assets_of(assets)
         return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
+
+    def reconcile(
+        self,
+        *,
+        folder: str | None = None,
+        since: datetime | date | str | None = None,
+        resource_types: str | Iterable[str] | None = None,
+        budget: int = 400,
+        wait_s: float = 0,
+        resume: bool = True,
+        progress: bool = True,
+    ) -> ReconcilePlan:
+        """Compare Cloudinary with the table; changes nothing until `.apply(dry_run=False)`.
+
+        The listing costs one Admin call for 500 assets; the plan tells how many. When the
+        budget is spent it stops, and the next call with the same arguments goes on from there.
+
+        Args:
+            folder: this one and those below. since: created then or later. resource_types:
+                image, video, raw. Everything unless given.
+            budget: Admin calls at most, by this call and the plan's `apply` together. A free
+                plan has 500 an hour; 0 only estimates.
+            wait_s: how long to wait for the account's limit to be reset; 0 stops instead.
+            resume: go on with a listing that stopped in the last 24 hours.
+
+        Returns:
+            A plan; `.frame` has one row a difference: only_in_cloudinary, only_in_table,
+            differing (version, etag, tags, context, folder …) or unsettled_intent.
+
+        Raises:
+            FilterError: for a date or type that cannot be read. CloudUnavailable, Unavailable.
+        """
+        from media_toolkit.cloud.pacing import AdminBudget
+        from media_toolkit.reconcile.plan import Reconciler, read_scope
+        from media_toolkit.store.listings import ListingStore
+
+        scope = read_scope(folder, since, resource_types)
+        listings = ListingStore(self._database)
+        worker = Reconciler(self._client, self._store, listings, self._intents, self.identity)
+        return worker.plan(scope, AdminBudget(budget, wait_s), resume, progress)
+
+    def explain_signature(
+        self, request_params: Mapping[str, Any], error_message: str
+    ) -> SignatureExplanation:
+        """Why Cloudinary refused a signature: its string beside ours, and the cause.
+
+        Works on this machine alone. The usual mistakes are tried until one gives the signature
+        that was refused, so that the cause is shown and not guessed.
+
+        Args:
+            request_params: what the program signed and sent, as it has them (lists, booleans);
+                `signature`, `api_key` and `file` may be among them. {} if unknown.
+            error_message: Cloudinary's, `Invalid Signature …` or `Stale request …`.
+
+        Returns:
+            Its `cause`, `evidence` and `hint`, both strings, and whether it `is_proven`.
+        """
+        from media_toolkit.cloud.signature_doctor import explain
+
+        return explain(request_params, error_message, self.account)
 
     def migrate(self) -> list[str]:
         """Apply pending migrations and the chosen policy on the direct connection; their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -107,3 +108,38 @@ def test_a_wrong_option_is_named_before_anything_starts(option: list[str], tmp_p
     assert shown.returncode == 2
     assert "Traceback" not in shown.stderr
     assert not home.exists()
+
+
+def test_reconcile_tells_what_differs_and_mends_it_when_asked(kit: mt.MediaToolkit) -> None:
+    kit._client.upload(b"lost", "t.txt", "raw", public_id="shell-reconcile/t.txt")
+    scope = ("reconcile", "--folder", "shell-reconcile")
+    told = run(*scope)
+    assert told.returncode == 1, told.stderr
+    assert "1 only in cloudinary; 1 of 1 assets listed with 1 Admin calls" in told.stdout
+    assert "shell-reconcile/t.txt" in told.stdout
+    assert kit.count() == 0
+    spent = run(*scope, "--budget", "1", "--apply", "to-table")
+    assert spent.returncode == 3
+    assert "1 unfinished" in spent.stdout
+    mended = run(*scope, "--apply", "to-table")
+    assert (mended.returncode, "1 mended" in mended.stdout) == (0, True), mended.stdout
+    assert kit.count() == 1
+    assert run(*scope).returncode == 0
+    assert run(*scope, "--budget", "0").returncode == 3
+    assert run(*scope, "--apply", "sideways").returncode == 2
+    assert "since is not a date" in run(*scope, "--since", "soon").stderr
+
+
+def test_the_doctor_explains_a_refused_signature(kit: mt.MediaToolkit) -> None:
+    secret = kit.account.api_secret.get_secret_value()
+    digest = hashlib.sha1(f"timestamp=1{secret}".encode(), usedforsecurity=False).hexdigest()
+    message = f"Invalid Signature {digest}. String to sign - 'tags=a,b&timestamp=1'."
+    given = ("--param", "tags[]=a", "--param", "tags[]=b", "--param", "timestamp=1")
+    shown = run("doctor", "--signature", message, *given)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("cause       unsigned_parameter\n")
+    assert "signed      timestamp=1\n" in shown.stdout
+    assert secret not in shown.stdout
+    unknown = run("doctor", "--signature", message.replace(digest, "0" * 40))
+    assert (unknown.returncode, "(not proven)" in unknown.stdout) == (1, True)
+    assert run("doctor", "--signature", "x", "--param", "tags").returncode == 2

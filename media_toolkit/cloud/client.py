@@ -11,7 +11,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import certifi
@@ -97,10 +97,57 @@ class CloudClient:
         self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
     ) -> bool:
         """Delete an asset for good; False when Cloudinary does not have it."""
-        url = signing.upload_url(self.account, resource_type, "destroy")
-        fields = {"public_id": public_id, "type": delivery_type}
-        answer = self._retrying(lambda: self._post_signed(url, fields, {}, public_id))
-        return answer.get("result") == "ok"
+        fields = {"public_id": public_id, "type": delivery_type, "invalidate": "true"}
+        return self._act("destroy", resource_type, fields, public_id).get("result") == "ok"
+
+    def rename(
+        self, public_id: str, to: str, resource_type: str = "image", delivery_type: str = "upload"
+    ) -> dict[str, Any]:
+        """Give an asset another public_id; returns it as Cloudinary now has it.
+
+        Raises:
+            InvalidName, NotFound. UploadError: the new name is taken.
+        """
+        check_name(to)
+        fields = {
+            "from_public_id": public_id,
+            "to_public_id": to,
+            "type": delivery_type,
+            "overwrite": "false",
+            "invalidate": "true",
+        }
+        return self._act("rename", resource_type, fields, public_id)
+
+    def change_tags(
+        self,
+        command: Literal["add", "remove", "replace", "remove_all"],
+        tags: Sequence[str],
+        public_ids: Sequence[str],
+        resource_type: str = "image",
+        delivery_type: str = "upload",
+    ) -> set[str]:
+        """Change the tags of at most 1,000 assets; returns the public_ids that exist."""
+        fields = {"command": command, "type": delivery_type, "public_ids": list(public_ids)}
+        fields |= {"tag": ",".join(tags)} if tags else {}
+        answer = self._act("tags", resource_type, fields, public_ids[0])
+        return set(answer.get("public_ids", ()))
+
+    def add_context(
+        self,
+        context: Mapping[str, str],
+        public_ids: Sequence[str],
+        resource_type: str = "image",
+        delivery_type: str = "upload",
+    ) -> set[str]:
+        """Set keys of the context of at most 1,000 assets; returns the public_ids that exist."""
+        fields: dict[str, Any] = {
+            "command": "add",
+            "context": signing.serialize_options({"context": dict(context)})["context"],
+            "type": delivery_type,
+            "public_ids": list(public_ids),
+        }
+        answer = self._act("context", resource_type, fields, public_ids[0])
+        return set(answer.get("public_ids", ()))
 
     def resource(
         self,
@@ -221,14 +268,37 @@ class CloudClient:
     def _post_signed(
         self, url: str, options: Mapping[str, Any], file: Mapping[str, Any], label: str
     ) -> dict[str, Any]:
-        # Signed anew at each attempt: a signature lives for an hour only.
-        fields: dict[str, Any] = signing.serialize_options(options)
-        fields["timestamp"] = str(signing.now())
-        fields["signature"] = signing.sign_parameters(
-            fields, self.account.api_secret.get_secret_value()
-        )
-        fields["api_key"] = self.account.api_key
+        fields = self._signed(signing.serialize_options(options))
         return self._answer(label, "POST", url, fields=fields | dict(file))
+
+    def _act(
+        self, action: str, resource_type: str, fields: Mapping[str, Any], label: str
+    ) -> dict[str, Any]:
+        """Another call of the Upload API than an upload; each may happen twice."""
+        url = signing.upload_url(self.account, resource_type, action)
+
+        def post() -> dict[str, Any]:
+            # Lists are signed as one text and sent item by item, as the SDKs do.
+            sent = [
+                pair
+                for name, value in self._signed(fields).items()
+                for pair in (
+                    [(f"{name}[]", item) for item in value]
+                    if isinstance(value, list)
+                    else [(name, value)]
+                )
+            ]
+            return self._answer(label, "POST", url, fields=sent)
+
+        return self._retrying(post)
+
+    def _signed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        # Signed anew at each attempt: a signature lives for an hour only.
+        signed = {**fields, "timestamp": str(signing.now())}
+        signed["signature"] = signing.sign_parameters(
+            signed, self.account.api_secret.get_secret_value()
+        )
+        return {**signed, "api_key": self.account.api_key}
 
     def _administer(
         self,

@@ -114,13 +114,9 @@ class Runner:
             # Cloudinary's etag is the MD5 of an original that was stored unchanged.
             if asset is not None and asset.etag == digest:
                 return asset, False
-            if asset is not None and not self._identity.may_write(asset.user_id):
-                # Before sending: Cloudinary would overwrite the other user's picture.
-                raise Conflict(
-                    f"{item.public_id} belongs to {asset.user_id}",
-                    hint="import with another folder=, or ask the owner",
-                    ids=(item.public_id,),
-                )
+        # Before sending: Cloudinary would overwrite another user's picture, seen or not.
+        names = [(kind, "upload", item.public_id) for kind in stored]
+        self._store.refuse_foreign(names, self._identity)
         return self._library.send(
             thing, self._identity, **{**options, "public_id": item.public_id}
         ), True

@@ -85,13 +85,16 @@ class AssetStore:
             report += saving.save_batch(self._database, batch, identity, write)
         return report
 
-    def refuse_foreign(self, assets: Sequence[Asset], identity: Identity) -> None:
-        """Say before an upload that it would overwrite somebody else's; also one not seen.
+    def refuse_foreign(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> None:
+        """Say before an upload that it would overwrite somebody else's, seen or not.
+
+        Args:
+            names: (resource_type, delivery_type, public_id) each.
 
         Raises:
             Conflict: naming what is another user's.
         """
-        saving.refuse_foreign(self._database, assets, identity)
+        saving.refuse_foreign(self._database, names, identity)
 
     def get(
         self,

@@ -87,9 +87,9 @@ class AssetFilter:
             found.append(sa.or_(c.folder == folder, below))
         found += [_contains_word(word) for word in (self.text or "").split()]
         if self.uploaded_after is not None:
-            found.append(c.upload_timestamp >= _moment("uploaded_after", self.uploaded_after))
+            found.append(c.upload_timestamp >= read_moment("uploaded_after", self.uploaded_after))
         if self.uploaded_before is not None:
-            found.append(c.upload_timestamp < _moment("uploaded_before", self.uploaded_before))
+            found.append(c.upload_timestamp < read_moment("uploaded_before", self.uploaded_before))
         for name, column in (("min_width", c.width), ("min_height", c.height)):
             if getattr(self, name) is not None:
                 found.append(column >= _number(name, getattr(self, name)))
@@ -175,7 +175,12 @@ def _contains_word(word: str) -> sa.ColumnElement[bool]:
     return haystack.icontains(word, autoescape=True)
 
 
-def _moment(name: str, value: datetime | date | str) -> datetime:
+def read_moment(name: str, value: datetime | date | str) -> datetime:
+    """A moment with its time zone, UTC unless given.
+
+    Raises:
+        FilterError: naming the word, when the value is no date.
+    """
     try:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -61,6 +61,7 @@ _MATCHES = """
          OR string_to_array(parameters ->> 'tags', ',') <@ CAST(:tags AS text[]))
     AND (NOT :named_only OR public_id IS NOT NULL
          OR parameters ?| ARRAY['folder', 'asset_folder', 'tags'])
+    AND NOT id = ANY(CAST(:passed_over AS bigint[]))
 """
 _BEST_FIRST = """
     (public_id IS NOT NULL) DESC, (parameters ?| ARRAY['folder', 'asset_folder']) DESC,
@@ -211,9 +212,15 @@ class IntentStore:
         identity: Identity,
         timestamp: int | None = None,
         named_only: bool = False,
+        passed_over: Iterable[int] = (),
     ) -> Intent | None:
-        """The intent that `settle` would return; changes nothing. Its `user_id` is the owner."""
+        """The intent that `settle` would return; changes nothing. Its `user_id` is the owner.
+
+        Args:
+            passed_over: ids of intents that are another upload's.
+        """
         values = _values(asset, by, identity, timestamp, named_only)
+        values["passed_over"] = list(passed_over)
         with self._database.begin(identity) as connection:
             row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
             row = row or connection.execute(_FIND, values).mappings().first()
@@ -298,6 +305,7 @@ def _values(
         "folder": asset.folder or "",
         "tags": list(asset.tags),
         "named_only": named_only,
+        "passed_over": [],
     }
 
 

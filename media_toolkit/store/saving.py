@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import psycopg2
 
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, Forbidden
@@ -162,7 +163,8 @@ def save_batch(
     try:
         return database.run(identity, work)
     except (Conflict, Forbidden):
-        refuse_foreign(database, assets, identity)
+        names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
+        refuse_foreign(database, names, identity, asset_ids)
         raise
 
 
@@ -177,7 +179,7 @@ def write(
     values: dict[str, Any] = {"is_admin": identity.role == "admin", "revive": revive}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
-        values["rows"] = json.dumps([_row(asset) for asset in assets])
+        values["rows"] = given(assets)
     else:
         statements = _FROM_STAGED
         connection.exec_driver_sql(_STAGE)
@@ -197,6 +199,16 @@ def write(
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
 
 
+def upsert_of_given() -> str:
+    """The statement that saves `given` rows none of which goes by another name, for psycopg2."""
+    return str(_FROM_GIVEN.upsert.compile(dialect=psycopg2.dialect()))
+
+
+def given(assets: Iterable[Asset]) -> str:
+    """Assets as its parameter `rows`."""
+    return json.dumps([_row(asset) for asset in assets])
+
+
 def distinct(assets: Iterable[Asset]) -> list[Asset]:
     """One asset each, the newest: a listing may tell of one twice, also by its former name."""
     by_name: dict[Any, Asset] = {}
@@ -214,25 +226,35 @@ def _keep_newer(kept: dict[Any, Asset], key: Any, asset: Asset) -> None:
         kept[key] = asset
 
 
-def refuse_foreign(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
-    """Raise Conflict when one of `assets` stands in the table as another user's, seen or not."""
+def refuse_foreign(
+    database: Database,
+    names: Sequence[tuple[str, str, str]],
+    identity: Identity,
+    asset_ids: Sequence[str | None] = (),
+) -> None:
+    """Raise Conflict when one of these stands in the table as another user's, seen or not.
+
+    Args:
+        names: (resource_type, delivery_type, public_id) each.
+    """
     if identity.role == "admin":
         return
+    kinds, types, public_ids = zip(*names, strict=True) if names else ((), (), ())
     values = {
-        "resource_types": [a.resource_type for a in assets],
-        "delivery_types": [a.delivery_type for a in assets],
-        "public_ids": [a.public_id for a in assets],
-        "asset_ids": [a.asset_id for a in assets],
+        "resource_types": list(kinds),
+        "delivery_types": list(types),
+        "public_ids": list(public_ids),
+        "asset_ids": list(asset_ids),
     }
     foreign = database.run(identity, lambda connection: connection.execute(_TAKEN, values).all())
     if not foreign:
         return
-    names = tuple(f"{row.resource_type}/{row.public_id}" for row in foreign)
+    taken = tuple(f"{row.resource_type}/{row.public_id}" for row in foreign)
     owners = ", ".join(sorted({row.user_id or "another user" for row in foreign}))
     raise Conflict(
-        f"{', '.join(names)} belongs to {owners}",
-        hint="ask the owner or an admin, or upload under another public_id",
-        ids=names,
+        f"{', '.join(taken)} belongs to {owners}",
+        hint="choose another public_id, or ask the owner or an admin",
+        ids=taken,
     )
 
 

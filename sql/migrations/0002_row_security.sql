@@ -74,16 +74,16 @@ CREATE FUNCTION media_toolkit_rules.taken(
     resource_types TEXT[], delivery_types TEXT[], public_ids TEXT[], asset_ids TEXT[]
 ) RETURNS TABLE (resource_type TEXT, public_id TEXT, user_id TEXT)
 LANGUAGE SQL STABLE SECURITY DEFINER AS $$
-    SELECT DISTINCT taken.resource_type, taken.public_id,
+    SELECT DISTINCT wanted.resource_type, wanted.public_id,
         CASE WHEN (SELECT name FROM media_toolkit_policy) = 'team' THEN old.user_id END
     FROM unnest(resource_types, delivery_types, public_ids, asset_ids)
-        AS taken (resource_type, delivery_type, public_id, asset_id)
+        AS wanted (resource_type, delivery_type, public_id, asset_id)
     CROSS JOIN LATERAL (
         SELECT f.user_id FROM cloudinary_files AS f
         WHERE (f.resource_type, f.delivery_type, f.public_id)
-              = (taken.resource_type, taken.delivery_type, taken.public_id)
+              = (wanted.resource_type, wanted.delivery_type, wanted.public_id)
         UNION ALL
-        SELECT f.user_id FROM cloudinary_files AS f WHERE f.asset_id = taken.asset_id
+        SELECT f.user_id FROM cloudinary_files AS f WHERE f.asset_id = wanted.asset_id
     ) AS old
     WHERE old.user_id <> auth.user_id()
     LIMIT 10

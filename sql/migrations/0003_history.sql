@@ -35,10 +35,6 @@ END $$;
 
 CREATE FUNCTION media_toolkit_rules.record_updates() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    -- What Postgres derives from other columns needs no keeping.
-    derived TEXT[] := (SELECT coalesce(array_agg(attname::text), '{}') FROM pg_attribute
-                       WHERE attrelid = TG_RELID AND attgenerated <> '');
 BEGIN
     INSERT INTO cloudinary_files_history
         (file_id, operation, changed_at, changed_by, user_id, old)
@@ -49,7 +45,7 @@ BEGIN
                   <> (now.resource_type, now.delivery_type, now.public_id) THEN 'rename'
              ELSE 'update' END,
         clock_timestamp(), coalesce(auth.user_id(), SESSION_USER), was.user_id,
-        to_jsonb(was) - derived
+        to_jsonb(was)
     FROM before_rows AS was JOIN after_rows AS now USING (id)
     WHERE was IS DISTINCT FROM now;
     RETURN NULL;
@@ -57,14 +53,11 @@ END $$;
 
 CREATE FUNCTION media_toolkit_rules.record_deletes() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    derived TEXT[] := (SELECT coalesce(array_agg(attname::text), '{}') FROM pg_attribute
-                       WHERE attrelid = TG_RELID AND attgenerated <> '');
 BEGIN
     INSERT INTO cloudinary_files_history
         (file_id, operation, changed_at, changed_by, user_id, old)
     SELECT id, 'purge', clock_timestamp(), coalesce(auth.user_id(), SESSION_USER), user_id,
-        to_jsonb(was) - derived
+        to_jsonb(was)
     FROM before_rows AS was;
     RETURN NULL;
 END $$;

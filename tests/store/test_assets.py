@@ -19,13 +19,6 @@ ANA, BOB = Identity("ana"), Identity("bob")
 
 
 @pytest.fixture
-def database(stack: Any, settings: mt.Settings) -> Any:
-    database = Database(stack.database_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def store(database: Database) -> AssetStore:
     return AssetStore(database)
 

@@ -30,7 +30,7 @@ INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id) VALU
 
 
 @pytest.fixture
-def empty_database(stack: Any) -> Iterator[Database]:
+def empty_database(stack: Any, database_at: Any) -> Iterator[Database]:
     """A database of its own in the run's Postgres, dropped afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     server = sa.create_engine(
@@ -40,7 +40,7 @@ def empty_database(stack: Any) -> Iterator[Database]:
     )
     with server.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    database = Database(f"{stack.database_url.rpartition('/')[0]}/{name}")
+    database = database_at(f"{stack.database_url.rpartition('/')[0]}/{name}")
     yield database
     database.close()
     with server.connect() as connection:

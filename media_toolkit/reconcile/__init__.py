@@ -1,0 +1,1 @@
+"""Cloudinary ⇄ Postgres: where they differ, and mending it."""

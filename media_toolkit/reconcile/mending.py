@@ -1,0 +1,308 @@
+"""Mending: each difference is looked at once more in Cloudinary, then put right on one side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tqdm.auto import tqdm
+
+from media_toolkit.asset import Asset
+from media_toolkit.cloud.client import CloudClient
+from media_toolkit.cloud.pacing import AdminBudget
+from media_toolkit.errors import FilterError, MediaToolkitError, NotFound, RateLimited
+from media_toolkit.identity import Identity
+from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.intents import Intent, IntentStore
+from media_toolkit.store.listings import Difference, ListingStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Direction = Literal["to_table", "to_cloudinary"]
+Outcome = Literal["planned", "mended", "unchanged", "left", "refused", "unfinished"]
+
+# What the table may say of an asset; bytes, version and names are Cloudinary's.
+_LABELS = frozenset({"tags", "context", "folder"})
+_ACTIONS = {
+    "only_in_cloudinary": "save the row",
+    "only_in_table": "delete the row softly",
+    "differing": "update the row",
+    "unsettled_intent": "settle the intent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """One difference and what became of it.
+
+    `outcome` is planned (a dry run), mended, unchanged (it differs no more), left (not in this
+    direction), refused (see `detail`) or unfinished (the budget was spent before it).
+    """
+
+    difference: Difference
+    action: str
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class MendReport:
+    """What was done about each difference; prints as a summary."""
+
+    results: list[Mended] = field(default_factory=list)
+    intents: Mapping[int, Intent] = field(default_factory=dict)
+    calls: int = 0
+    is_dry_run: bool = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was refused and nothing waits for more budget."""
+        return all(r.outcome not in ("refused", "unfinished") for r in self.results)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether something waits for more budget: apply it again."""
+        return any(r.outcome == "unfinished" for r in self.results)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The plan's columns, then action, outcome and detail (str)."""
+        frame = as_frame([r.difference for r in self.results], self.intents)
+        for name in ("action", "outcome", "detail"):
+            frame[name] = _text([getattr(r, name) for r in self.results])
+        return frame
+
+    def __str__(self) -> str:
+        counts = Counter(result.outcome for result in self.results)
+        told = ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()) or "nothing to mend"
+        text = f"{told} with {self.calls:,} Admin calls"
+        if self.is_dry_run:
+            text += " (a dry run: apply(dry_run=False) does it)"
+        for result in self.results:
+            if result.outcome == "refused":
+                text += f"\n  {result.difference.public_id}: {result.detail}"
+        return text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = self.frame.head(20).to_html(index=False) if self.results else ""
+        return f"<p><b>{escape(str(self).splitlines()[0])}</b></p>{table}"
+
+
+class Mender:
+    """Puts differences right, as one caller: rows of others are an admin's to mend."""
+
+    def __init__(
+        self,
+        client: CloudClient,
+        store: AssetStore,
+        listings: ListingStore,
+        intents: IntentStore,
+        identity: Identity,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._listings = listings
+        self._intents = intents
+        self._identity = identity
+
+    def mend(
+        self,
+        differences: Sequence[Difference],
+        intents: Mapping[int, Intent],
+        direction: Direction,
+        dry_run: bool,
+        budget: AdminBudget,
+        progress: bool,
+    ) -> MendReport:
+        """Do what `ReconcilePlan.apply` says; one difference that fails stops no other."""
+        if direction not in get_args(Direction):
+            raise FilterError(
+                f"unknown direction {direction!r}",
+                hint=f"known: {', '.join(get_args(Direction))}",
+                ids=(direction,),
+            )
+        before = budget.spent
+        report = MendReport(intents=intents, is_dry_run=dry_run)
+        stopped = ""
+        for at, one in enumerate(
+            tqdm(differences, unit="difference", disable=not progress or dry_run)
+        ):
+            action = _action(one, direction)
+            result = self._beforehand(one, action)
+            if result is None and dry_run:
+                result = Mended(one, action, "planned")
+            elif result is None and stopped:
+                result = Mended(one, action, "unfinished", stopped)
+            elif result is None:
+                try:
+                    result = self._mend(one, intents.get(at), action, direction, budget)
+                except RateLimited as error:
+                    stopped = str(error)
+                    result = Mended(one, action, "unfinished", stopped)
+                except MediaToolkitError as error:
+                    result = Mended(one, action, "refused", str(error))
+            report.results.append(result)
+        report.calls = budget.spent - before
+        return report
+
+    def _beforehand(self, one: Difference, action: str) -> Mended | None:
+        """What needs no look at Cloudinary: not in this direction, or not the caller's."""
+        if not action:
+            return Mended(one, "leave it", "left", "not in this direction")
+        if one.user_id is not None and not self._identity.may_write(one.user_id):
+            detail = f"belongs to {one.user_id}: for the owner or an admin"
+            return Mended(one, action, "refused", detail)
+        return None
+
+    def _mend(
+        self,
+        one: Difference,
+        intent: Intent | None,
+        action: str,
+        direction: Direction,
+        budget: AdminBudget,
+    ) -> Mended:
+        if one.kind == "unsettled_intent":
+            changed = self._settle(one, intent)
+        elif direction == "to_cloudinary":
+            changed = self._relabel(one, budget)
+        else:
+            try:
+                fresh = self._look(one, budget)
+            except NotFound:
+                return self._gone(one)
+            if one.kind == "only_in_table":
+                action = "update the row"
+            changed = self._save(one, intent, fresh)
+        return Mended(one, action, "mended" if changed else "unchanged")
+
+    def _look(self, one: Difference, budget: AdminBudget) -> dict[str, Any]:
+        if one.asset_id is not None:
+            fresh = self._client.resource_by_asset_id(one.asset_id, budget)
+        else:
+            fresh = self._client.resource(
+                one.public_id, one.resource_type, one.delivery_type, budget
+            )
+        if fresh.get("placeholder"):
+            # Deleted, with a backup kept: Cloudinary still tells of it, with no bytes.
+            raise NotFound(f"{one.public_id} was deleted in Cloudinary", ids=(one.public_id,))
+        return fresh
+
+    def _gone(self, one: Difference) -> Mended:
+        if one.row_id is None or one.kind == "only_in_cloudinary":
+            return Mended(one, _ACTIONS[one.kind], "unchanged", "gone from Cloudinary meanwhile")
+        hidden = self._listings.hide(one, self._identity)
+        action = _ACTIONS["only_in_table"]
+        if hidden:
+            return Mended(one, action, "mended", "Cloudinary says that it is not there")
+        return Mended(one, action, "unchanged", "the row has changed meanwhile")
+
+    def _save(self, one: Difference, intent: Intent | None, fresh: Mapping[str, Any]) -> bool:
+        is_new = one.kind == "only_in_cloudinary"
+        owner = one.user_id or (intent.user_id if intent else self._identity.user_id)
+        asset = Asset.from_response(fresh, owner)
+        if not is_new:
+            row = self._row(one)
+            if _agree(row, asset):
+                return False
+            asset = _with_what_only_the_upload_told(asset, row)
+        report = self._store.save_many([asset], self._identity, revive=is_new)
+        return bool(report.inserted + report.updated)
+
+    def _relabel(self, one: Difference, budget: AdminBudget) -> bool:
+        row = self._row(one)
+        assert one.asset_id is not None
+        self._client.relabel(
+            one.asset_id,
+            tags=row.tags if "tags" in one.fields else None,
+            context=row.context if "context" in one.fields else None,
+            folder=row.folder if "folder" in one.fields else None,
+            budget=budget,
+        )
+        return True
+
+    def _row(self, one: Difference) -> Asset:
+        if one.row_asset_id is not None:
+            return self._store.get(one.row_asset_id, self._identity)
+        return self._store.get(one.public_id, self._identity, one.resource_type, one.delivery_type)
+
+    def _settle(self, one: Difference, intent: Intent | None) -> bool:
+        if one.asset is None or intent is None:
+            return False
+        signed_at = int(intent.signed_at.timestamp())
+        known = self._intents.find(one.asset, "reconcile", self._identity, signed_at)
+        if known is None or known.is_settled:
+            return False
+        # Not before the row is there: an adoption may have been refused.
+        self._store.get(one.public_id, self._identity, one.resource_type, one.delivery_type)
+        return self._intents.settle(one.asset, "reconcile", self._identity, signed_at) is not None
+
+
+def as_frame(differences: Sequence[Difference], intents: Mapping[int, Intent]) -> pd.DataFrame:
+    """Differences as `ReconcilePlan.frame` describes them."""
+    import pandas as pd
+
+    owners = [
+        one.user_id or (intents[at].user_id if at in intents else None)
+        for at, one in enumerate(differences)
+    ]
+    ids = [intents[at].id if at in intents else None for at in range(len(differences))]
+    return pd.DataFrame(
+        {
+            "kind": _text([one.kind for one in differences]),
+            "resource_type": _text([one.resource_type for one in differences]),
+            "delivery_type": _text([one.delivery_type for one in differences]),
+            "public_id": _text([one.public_id for one in differences]),
+            "asset_id": _text([one.asset_id for one in differences]),
+            "fields": pd.Series([list(one.fields) for one in differences], dtype=object),
+            "in_cloudinary": pd.Series(
+                [dict(one.listed or {}) for one in differences], dtype=object
+            ),
+            "in_table": pd.Series([dict(one.row or {}) for one in differences], dtype=object),
+            "user_id": _text(owners),
+            "intent_id": pd.Series(ids, dtype="Int64"),
+        }
+    )
+
+
+def _action(one: Difference, direction: Direction) -> str:
+    """What is to be done about it, or "" when that is not in this direction."""
+    if direction == "to_table":
+        return _ACTIONS[one.kind]
+    is_another = one.row_asset_id is not None and one.row_asset_id != one.asset_id
+    if one.kind != "differing" or is_another or not set(one.fields) & _LABELS:
+        return ""
+    return f"set {', '.join(name for name in one.fields if name in _LABELS)} in Cloudinary"
+
+
+def _agree(row: Asset, fresh: Asset) -> bool:
+    return (
+        (row.asset_id, row.identity, row.version, row.etag, row.context, row.folder or "")
+        == (fresh.asset_id, fresh.identity, fresh.version, fresh.etag, fresh.context,
+            fresh.folder or "")
+        and set(row.tags) == set(fresh.tags)
+    )  # fmt: skip
+
+
+def _with_what_only_the_upload_told(fresh: Asset, row: Asset) -> Asset:
+    """The details lack the perceptual hash, colours and the file's name unless asked for them."""
+    same_bytes = fresh.etag is not None and fresh.etag == row.etag
+    return dataclasses.replace(
+        fresh,
+        phash=fresh.phash or (row.phash if same_bytes else None),
+        original_filename=fresh.original_filename or row.original_filename,
+        raw={**(row.raw if same_bytes else {}), **fresh.raw},
+    )
+
+
+def _text(values: Sequence[str | None]) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series(values, dtype=pd.StringDtype(na_value=pd.NA))

@@ -1,0 +1,255 @@
+"""Rows that are changed on purpose: labels, names, soft deletion and its undoing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from media_toolkit.asset import Asset
+from media_toolkit.errors import Conflict, FilterError, Forbidden, MediaToolkitError, NotFound
+from media_toolkit.identity import Identity
+from media_toolkit.store.database import Database
+from media_toolkit.store.schema import files
+
+_DELETED = {False: files.c.deleted_at.is_(None), True: files.c.deleted_at.is_not(None)}
+_INTEGERS = sa.ARRAY(sa.Integer)
+_IDENTITY = ("resource_type", "delivery_type", "public_id")
+
+_LABEL = """
+UPDATE cloudinary_files SET tags = {tags}, context = context || CAST(:context AS jsonb)
+WHERE id = ANY(:ids) AND deleted_at IS NULL
+RETURNING id
+"""
+# Cloudinary sorts the tags when it adds some.
+_ADDED = "ARRAY(SELECT DISTINCT t FROM unnest({tags} || CAST(:add_tags AS text[])) AS t ORDER BY t)"
+_REMOVED = """ARRAY(SELECT t FROM unnest({tags}) WITH ORDINALITY AS u (t, n)
+                    WHERE t <> ALL (CAST(:remove_tags AS text[])) ORDER BY n)"""
+_DELETE = "UPDATE cloudinary_files SET deleted_at = NOW() WHERE id = ANY(:ids) RETURNING id"
+_RESTORE = "UPDATE cloudinary_files SET deleted_at = NULL WHERE id = ANY(:ids) RETURNING id"
+_RENAME = """
+UPDATE cloudinary_files SET public_id = :public_id, delivery_type = :delivery_type,
+    media_url = :media_url, version = :version, folder = :folder
+WHERE id = :id RETURNING id
+"""
+# Locked until the asset is gone in Cloudinary: nobody restores it in between.
+_PURGEABLE = """
+SELECT * FROM cloudinary_files
+WHERE deleted_at <= NOW() - CAST(:age AS interval) AND (user_id = :user_id OR :is_admin)
+ORDER BY deleted_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
+"""
+
+
+class AssetChanges:
+    """Finds the rows that a caller names, and changes them. Threads may share it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, wanted: Any, identity: Identity, *, is_deleted: bool = False) -> list[Asset]:
+        """The rows behind an Asset, a public_id or asset_id, several, or a DataFrame.
+
+        Raises:
+            NotFound: naming what is not in the table, or not for this caller to see.
+            Conflict: several assets share a public_id. FilterError: it is none of these.
+        """
+        keys = list(_keys(wanted))
+        ids = [key for key in keys if isinstance(key, int)]
+        texts = [key for key in keys if isinstance(key, str)]
+        names = [key for key in keys if isinstance(key, tuple)]
+        c = files.c
+        named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id)
+        found = sa.or_(
+            c.id == sa.any_(sa.cast(ids, _INTEGERS)),
+            c.public_id == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text))),
+            c.asset_id == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text))),
+            *([named.in_(names)] if names else []),
+        )
+        query = sa.select(files).where(found, _DELETED[is_deleted]).order_by(c.id)
+        rows = self._database.run(identity, lambda k: k.execute(query).mappings().all())
+        assets = [Asset.from_row(dict(row)) for row in rows]
+        _check_found(keys, assets, is_deleted)
+        return assets
+
+    def require_writable(self, assets: Iterable[Asset], identity: Identity) -> None:
+        """Say before Cloudinary is asked what row-level security would say after.
+
+        Raises:
+            Forbidden: naming the assets of others.
+        """
+        others = [asset for asset in assets if not identity.may_write(asset.user_id)]
+        if others:
+            raise _forbidden(others)
+
+    def label(
+        self,
+        assets: Sequence[Asset],
+        identity: Identity,
+        *,
+        tags: Iterable[str] | None = None,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+        context: Mapping[str, str] | None = None,
+    ) -> list[Asset]:
+        """Replace, add and remove tags, in this order, and set keys of the context.
+
+        Raises:
+            Forbidden: a row is not the caller's; none is changed.
+        """
+        values: dict[str, Any] = {"context": json.dumps(dict(context or {}))}
+        made = "tags"
+        if tags is not None:
+            made, values["tags"] = "CAST(:tags AS text[])", list(tags)
+        for template, name, given in (
+            (_ADDED, "add_tags", list(add_tags)),
+            (_REMOVED, "remove_tags", list(remove_tags)),
+        ):
+            if given:
+                made, values[name] = template.format(tags=made), given
+        return self._change(_LABEL.format(tags=made), assets, identity, **values)
+
+    def rename(self, asset: Asset, renamed: Asset, identity: Identity) -> Asset:
+        """Let the row follow what Cloudinary answered to a rename.
+
+        Raises:
+            Forbidden: the row is not the caller's. Conflict: another row has the name.
+        """
+        values = {
+            name: getattr(renamed, name)
+            for name in ("public_id", "delivery_type", "media_url", "version", "folder")
+        }
+        return self._change(_RENAME, [asset], identity, id=asset.id, **values)[0]
+
+    def delete(self, assets: Sequence[Asset], identity: Identity) -> list[Asset]:
+        """Hide rows; who and when is in the history. Raises Forbidden as `label` does."""
+        return self._change(_DELETE, assets, identity)
+
+    def restore(self, assets: Sequence[Asset], identity: Identity) -> list[Asset]:
+        """Show hidden rows again. Raises Forbidden as `label` does."""
+        return self._change(_RESTORE, assets, identity)
+
+    def purge(
+        self,
+        older_than: timedelta,
+        identity: Identity,
+        destroy: Callable[[Asset], object],
+        limit: int = 20,
+    ) -> int:
+        """Destroy, by the given call, up to `limit` of the assets deleted longest ago.
+
+        Returns:
+            How many. A row goes once its asset is gone: after a failure the same call goes on.
+        """
+        values = {
+            "age": older_than,
+            "user_id": identity.user_id,
+            "is_admin": identity.role == "admin",
+            "limit": limit,
+        }
+        gone: list[int] = []
+        failure: MediaToolkitError | None = None
+        with self._database.begin(identity) as connection:
+            for row in connection.execute(sa.text(_PURGEABLE), values).mappings().all():
+                try:
+                    destroy(Asset.from_row(dict(row)))
+                except MediaToolkitError as error:
+                    failure = error
+                    break
+                gone.append(row["id"])
+            connection.execute(
+                sa.text("DELETE FROM cloudinary_files WHERE id = ANY(:ids)"), {"ids": gone}
+            )
+        if failure is not None:
+            raise failure
+        return len(gone)
+
+    def _change(
+        self, statement: str, assets: Sequence[Asset], identity: Identity, **values: Any
+    ) -> list[Asset]:
+        ids = [asset.id for asset in assets]
+
+        def work(connection: sa.Connection) -> list[Asset]:
+            changed = set(connection.scalars(sa.text(statement), {"ids": ids, **values}))
+            refused = [asset for asset in assets if asset.id not in changed]
+            if refused:
+                raise _forbidden(refused)
+            query = sa.select(files).where(files.c.id == sa.any_(sa.cast(ids, _INTEGERS)))
+            return [Asset.from_row(dict(row)) for row in connection.execute(query).mappings()]
+
+        return self._database.run(identity, work)
+
+
+def read_age(age: str | timedelta) -> timedelta:
+    """`"30d"`, `"12h"`, `"2w"` or a timedelta.
+
+    Raises:
+        FilterError: for anything else.
+    """
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    if isinstance(age, timedelta):
+        return age
+    number, unit = str(age)[:-1], str(age)[-1:]
+    if not number.isdigit() or unit not in units:
+        raise FilterError(
+            f"not an age: {age!r}", hint="write it like 30d, 12h or 2w", ids=("older_than",)
+        )
+    return timedelta(**{units[unit]: int(number)})
+
+
+def _keys(wanted: Any) -> Iterable[int | str | tuple[str, str, str]]:
+    """What names a row: its id, its (resource_type, delivery_type, public_id), or a text."""
+    if isinstance(wanted, str):
+        return [wanted]
+    if isinstance(wanted, Asset):
+        return [wanted.identity if wanted.id is None else wanted.id]
+    if hasattr(wanted, "columns"):
+        if "id" in wanted.columns:
+            return [int(value) for value in wanted["id"]]
+        if set(_IDENTITY) <= set(wanted.columns):
+            return list(zip(*(wanted[name].astype(str) for name in _IDENTITY), strict=True))
+        raise FilterError(
+            "a DataFrame of assets needs its column id", hint="pass rows of kit.assets()"
+        )
+    if isinstance(wanted, Iterable):
+        return [key for one in wanted for key in _keys(one)]
+    raise FilterError(
+        f"not an asset: {wanted!r}",
+        hint="pass an Asset, a public_id, a list of them, or rows of kit.assets()",
+    )
+
+
+def _check_found(keys: list[Any], assets: list[Asset], is_deleted: bool) -> None:
+    ids = {asset.id for asset in assets} | {asset.identity for asset in assets}
+    texts: dict[str, set[tuple[str, str, str]]] = {}
+    for asset in assets:
+        for text in {asset.public_id, asset.asset_id or asset.public_id}:
+            texts.setdefault(text, set()).add(asset.identity)
+    missing = [str(key) for key in keys if key not in ids and key not in texts]
+    if missing:
+        where = "among the deleted ones" if is_deleted else "in cloudinary_files"
+        raise NotFound(
+            f"no asset {', '.join(missing[:10])} {where}",
+            hint="check the public_id; what is not yours to see is not found either",
+            ids=tuple(missing),
+        )
+    for key in keys:
+        if len(texts.get(key, ())) > 1:
+            kinds = ", ".join(sorted(f"{kind}/{way}" for kind, way, _ in texts[key]))
+            raise Conflict(
+                f"{key!r} is the public_id of several assets: {kinds}",
+                hint="pass the Asset or its asset_id",
+                ids=(key,),
+            )
+
+
+def _forbidden(assets: list[Asset]) -> Forbidden:
+    owners = ", ".join(sorted({asset.user_id for asset in assets}))
+    named = ", ".join(str(asset) for asset in assets[:10])
+    return Forbidden(
+        f"{named} belongs to {owners}",
+        hint="ask the owner or an admin",
+        ids=tuple(asset.public_id for asset in assets),
+    )

@@ -1,0 +1,98 @@
+"""What happened to an asset's row, and the rows as they stood at a moment."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from media_toolkit.asset import Asset
+from media_toolkit.errors import NotFound
+from media_toolkit.identity import Identity
+from media_toolkit.store.database import Database
+from media_toolkit.store.filters import read_moment
+from media_toolkit.store.schema import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEPT = [c.name for c in files.c]
+# Several rows may have had the name; the one that stands under it now comes first.
+_FILE = sa.text("""
+SELECT id FROM (
+    SELECT id, 1 AS rank, deleted_at, id AS newest FROM cloudinary_files
+    WHERE id = :id OR asset_id = :name OR public_id = :name
+    UNION ALL
+    SELECT file_id, 2, NULL, id FROM cloudinary_files_history
+    WHERE operation = 'purge' AND (file_id = :id OR old ->> 'public_id' = :name
+                                   OR old ->> 'asset_id' = :name)
+) AS known ORDER BY rank, deleted_at DESC NULLS FIRST, newest DESC LIMIT 1
+""")
+_EVENTS = sa.text("""
+SELECT changed_at, changed_by, operation, old,
+    CASE WHEN operation = 'purge' THEN NULL ELSE coalesce(
+        lead(old) OVER (ORDER BY id),
+        (SELECT to_jsonb(f) FROM cloudinary_files AS f WHERE f.id = file_id)) END AS new
+FROM cloudinary_files_history AS h WHERE file_id = :file ORDER BY h.id
+""")
+
+
+def history_frame(database: Database, identity: Identity, asset: Asset | str) -> pd.DataFrame:
+    """What happened to one asset, oldest first.
+
+    Args:
+        asset: an Asset, or its public_id or asset_id; also of one that is deleted or purged.
+
+    Returns:
+        Columns changed_at (datetime64[us, UTC]), changed_by, operation (insert, update, rename,
+        delete, restore or purge), changes (column → (before, after)), old and new (the whole
+        row before and after as a dict, or None).
+
+    Raises:
+        NotFound: no such asset, or not for this caller to see.
+    """
+    import pandas as pd
+
+    name = asset if isinstance(asset, str) else asset.asset_id or asset.public_id
+    values = {"id": None if isinstance(asset, str) else asset.id, "name": name}
+
+    def read(connection: sa.Connection) -> list[dict[str, Any]]:
+        file = connection.scalar(_FILE, values)
+        if file is None:
+            raise NotFound(f"no asset {name!r}, now or ever", ids=(name,))
+        return [dict(row) for row in connection.execute(_EVENTS, {"file": file}).mappings()]
+
+    events = database.run(identity, read)
+    for event in events:
+        old, new = (_kept(event.pop(side)) for side in ("old", "new"))
+        event["changes"] = {
+            column: (before, after)
+            for column in (_KEPT if old and new else ())
+            if (before := (old or {}).get(column)) != (after := (new or {}).get(column))
+        }
+        event |= {"old": old, "new": new}
+    columns = ["changed_at", "changed_by", "operation", "changes", "old", "new"]
+    frame = pd.DataFrame(events, columns=columns)
+    return frame.astype(
+        {"changed_at": "datetime64[us, UTC]", "changed_by": "string", "operation": "string"}
+    )
+
+
+def as_of(query: sa.Select[Any], moment: datetime | date | str) -> sa.Select[Any]:
+    """The query over the rows as they stood at a moment, under the caller's own rights.
+
+    Raises:
+        FilterError: the moment is no date.
+    """
+    stood = sa.func.media_toolkit_rules.files_as_of(read_moment("as_of", moment))
+    # Named as the table is: inside this query the name means the rows of that moment.
+    return query.add_cte(
+        sa.select(*(sa.literal_column(c.name, c.type) for c in files.c))
+        .select_from(stood.alias("stood"))
+        .cte(files.name)
+    )
+
+
+def _kept(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    return row and {name: row.get(name) for name in _KEPT}

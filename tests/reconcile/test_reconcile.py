@@ -1,0 +1,315 @@
+"""Reconcile: what differs is found within a budget, and mended without losing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy as sa
+
+import media_toolkit as mt
+from media_toolkit.reconcile.plan import ReconcilePlan
+
+Kits = Callable[..., mt.MediaToolkit]
+
+
+def put(kit: mt.MediaToolkit, data: bytes, public_id: str, **options: Any) -> dict[str, Any]:
+    """An asset in Cloudinary that no row knows of."""
+    return kit._client.upload(data, "x.png", "image", public_id=public_id, **options)
+
+
+def plan(kit: mt.MediaToolkit, **scope: Any) -> ReconcilePlan:
+    return kit.reconcile(progress=False, **scope)
+
+
+def mend(found: ReconcilePlan, direction: Any = "to_table") -> Any:
+    return found.apply(direction, dry_run=False, progress=False)
+
+
+def told(found: ReconcilePlan) -> dict[str, tuple[str, list[str]]]:
+    """public_id → kind and fields."""
+    return {d.public_id: (d.kind, list(d.fields)) for d in found.differences}
+
+
+def test_1200_assets_cost_three_listing_calls_and_one_a_difference(
+    fresh_kit: Kits, pixel: bytes
+) -> None:
+    kit = fresh_kit()
+    with ThreadPoolExecutor(16) as pool:
+        responses = list(pool.map(lambda n: put(kit, pixel, f"many/{n:04}"), range(1200)))
+    kit.save_many(responses[5:])
+    for response in responses[-3:]:
+        kit._client.destroy(response["public_id"])
+    kit._client.relabel(responses[100]["asset_id"], tags=["new"], context={"alt": "a=b|c"})
+    assert kit._client.admin_calls == 1
+
+    found = plan(kit)
+    assert (kit._client.admin_calls, found.calls) == (4, 3)
+    assert found.is_complete
+    assert found.frame["kind"].value_counts().to_dict() == {
+        "only_in_cloudinary": 5,
+        "only_in_table": 3,
+        "differing": 1,
+    }
+    assert told(found)["many/0100"] == ("differing", ["tags", "context"])
+    assert str(found).startswith("5 only in cloudinary, 1 differing, 3 only in table; 1,197 of")
+    dry = found.apply()
+    assert (dry.calls, kit._client.admin_calls, kit.count()) == (0, 4, 1195)
+    assert set(dry.frame["outcome"]) == {"planned"}
+
+    done = mend(found)
+    assert (done.calls, kit._client.admin_calls) == (9, 13)
+    assert set(done.frame["outcome"]) == {"mended"}
+    assert kit.count() == 1197
+    changed = kit.asset("many/0100")
+    assert (changed.tags, changed.context) == (("new",), {"alt": "a=b|c"})
+    assert kit.asset("many/0000").etag == responses[0]["etag"]
+
+    again = mend(found)
+    assert set(again.frame["outcome"]) == {"unchanged"}
+    assert told(plan(kit)) == {}
+
+
+def test_a_spent_budget_keeps_the_place_and_the_next_call_goes_on_from_it(
+    fresh_kit: Kits, pixel: bytes
+) -> None:
+    kit = fresh_kit()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: put(kit, pixel, f"n{n}"), range(501)))
+    kit.save_many([put(kit, pixel, "gone")])
+    kit._client.destroy("gone")
+
+    nothing = plan(kit, budget=0)
+    assert (nothing.calls, nothing.listed, nothing.estimated_calls) == (0, 0, 1)
+    assert "the budget of 0 Admin calls is spent" in str(nothing)
+    first = plan(kit, budget=1)
+    assert not first.is_complete
+    assert (first.listed, first.total, first.estimated_calls) == (500, 501, 2)
+    # A row is missed in a whole listing only.
+    assert first.frame["kind"].unique().tolist() == ["only_in_cloudinary"]
+    assert [r.outcome for r in mend(first).results] == ["unfinished"] * 500
+    assert kit.count() == 1
+
+    other = fresh_kit()
+    second = plan(other, budget=1)
+    assert (second.calls, second.listed, second.is_complete) == (1, 501, True)
+    assert told(second)["gone"] == ("only_in_table", [])
+    assert len(second.differences) == 502
+    assert plan(kit, budget=1, resume=True).listed == 500
+
+
+def test_a_cursor_that_cloudinary_knows_no_more_starts_the_listing_anew(
+    fresh_kit: Kits, pixel: bytes
+) -> None:
+    kit = fresh_kit()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: put(kit, pixel, f"n{n}"), range(501)))
+    assert not plan(kit, budget=1).is_complete
+    with kit._database.direct() as connection:
+        connection.execute(sa.text("UPDATE reconcile_runs SET cursor = 'expired'"))
+    found = plan(kit)
+    assert (found.is_complete, found.listed, found.calls) == (True, 501, 3)
+
+
+def test_a_rate_limit_stops_the_listing_and_says_when_to_go_on(
+    fresh_kit: Kits, pixel: bytes
+) -> None:
+    kit = fresh_kit(faults=("limit=1",))
+    for n in range(2):
+        kit.save_many([put(kit, pixel, f"n{n}")])
+    kit._client.destroy("n0")
+    assert plan(kit).is_complete
+    found = plan(kit)
+    assert (found.is_complete, found.differences) == (False, [])
+    assert "the limit is reset at" in found.stopped
+    assert kit.count() == 2
+
+
+def test_a_search_that_lags_makes_no_row_disappear(fresh_kit: Kits, pixel: bytes) -> None:
+    kit = fresh_kit(search_lag=3600)
+    kit.save_many([put(kit, pixel, "just-now")])
+    found = plan(kit)
+    assert told(found) == {"just-now": ("only_in_table", [])}
+    done = mend(found)
+    assert [r.outcome for r in done.results] == ["unchanged"]
+    assert kit.count() == 1
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest) -> str:
+    """A folder of the test's own in the run's shared Cloudinary."""
+    return str(request.node.name)
+
+
+def test_every_field_is_compared_and_the_row_follows_a_rename_and_a_replacement(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    names = ("renamed", "replaced", "retold", "moved", "guide", "same")
+    responses = {name: put(kit, pixel, f"{folder}/{name}", tags=["t"]) for name in names}
+    kit.save_many(responses.values())
+    uploads = kit._client
+    uploads.rename(f"{folder}/renamed", f"{folder}/new-name")
+    uploads.destroy(f"{folder}/replaced")
+    put(kit, pixel + b"more", f"{folder}/replaced")
+    uploads.relabel(responses["retold"]["asset_id"], context={"alt": "x"}, tags=[])
+    uploads.relabel(responses["moved"]["asset_id"], folder=f"{folder}/deeper")
+    with kit._database.direct() as connection:
+        connection.execute(
+            sa.text(
+                "UPDATE cloudinary_files SET asset_id = NULL, version = NULL, phash = 'p'"
+                " WHERE public_id LIKE '%guide'"
+            )
+        )
+    found = plan(kit, folder=folder)
+    fields = {
+        name.removeprefix(f"{folder}/"): told_of for name, (_, told_of) in told(found).items()
+    }
+    assert fields.pop("replaced")[0] == "asset_id"
+    assert fields == {
+        "new-name": ["public_id"],
+        "retold": ["tags", "context"],
+        "moved": ["folder"],
+        "guide": ["asset_id", "version"],
+    }
+    row = found.frame.set_index("public_id").loc[f"{folder}/retold"]
+    assert (row["in_cloudinary"], row["in_table"]) == (
+        {"tags": [], "context": {"alt": "x"}},
+        {"tags": ["t"], "context": {}},
+    )
+    assert row["user_id"] == "ana"
+    assert {r.outcome for r in mend(found).results} == {"mended"}
+    assert kit.asset(f"{folder}/new-name").asset_id == responses["renamed"]["asset_id"]
+    # What only an upload tells is kept while the bytes are the same.
+    assert kit.asset(f"{folder}/guide").phash == "p"
+    assert told(plan(kit, folder=folder)) == {}
+    assert kit.count() == len(names)
+
+
+def test_the_table_may_be_right_about_tags_context_and_folder_only(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    for name in ("labels", "only-here"):
+        kit.save_many([put(kit, pixel, f"{folder}/{name}")])
+    put(kit, pixel, f"{folder}/only-there")
+    kit._client.destroy(f"{folder}/only-here")
+    with kit._database.direct() as connection:
+        connection.execute(
+            sa.text(
+                "UPDATE cloudinary_files SET tags = '{a,b}', context = '{\"k\": \"v=1|2\"}',"
+                " folder = folder || '/x', version = version - 1 WHERE public_id LIKE '%labels'"
+            )
+        )
+    found = plan(kit, folder=folder)
+    calls = kit._client.admin_calls
+    done = mend(found, "to_cloudinary")
+    assert kit._client.admin_calls == calls + 1
+    assert {r.difference.public_id: r.outcome for r in done.results} == {
+        f"{folder}/labels": "mended",
+        f"{folder}/only-here": "left",
+        f"{folder}/only-there": "left",
+    }
+    known = kit._client.resource(f"{folder}/labels")
+    assert (known["tags"], known["context"]) == (["a", "b"], {"custom": {"k": "v=1|2"}})
+    assert known["asset_folder"] == f"{folder}/x"
+    assert told(plan(kit, folder=folder))[f"{folder}/labels"] == ("differing", ["version"])
+    with pytest.raises(mt.FilterError, match="known: to_table, to_cloudinary"):
+        found.apply("sideways")  # type: ignore[arg-type]
+
+
+def test_a_row_that_was_deleted_here_is_not_brought_back(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    for name in ("hidden", "new-bytes"):
+        kit.save_many([put(kit, pixel, f"{folder}/{name}")])
+    with kit._database.direct() as connection:
+        connection.execute(sa.text("UPDATE cloudinary_files SET deleted_at = now()"))
+    kit._client.destroy(f"{folder}/new-bytes")
+    put(kit, pixel, f"{folder}/new-bytes")
+    found = plan(kit, folder=folder)
+    assert told(found) == {f"{folder}/new-bytes": ("only_in_cloudinary", [])}
+    assert [r.outcome for r in mend(found).results] == ["mended"]
+    assert kit.assets()["public_id"].tolist() == [f"{folder}/new-bytes"]
+
+
+def test_an_upload_whose_browser_died_is_saved_for_the_one_who_asked(
+    kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
+) -> None:
+    def send(user: str, **options: Any) -> str:
+        signed = kit.acting_as(user).sign_upload(resource_type="image", **options)
+        answer = requests.post(
+            signed.url, data=signed.fields, files={"file": ("x.png", pixel)}, timeout=30
+        )
+        return str(answer.json()["public_id"])
+
+    lost = send("bo", folder=folder, tags=["spring"])
+    never = kit.acting_as("bo").sign_upload(folder=f"{folder}/never")
+    named = send("cy", public_id=f"{folder}/named")
+    with mt.connect(mt.Settings(home=settings.home, admins_list="boss"), user_id="boss") as boss:
+        boss.save_many([put(kit, pixel, f"{folder}/unsigned")])
+        found = plan(boss, folder=folder)
+        frame = found.frame.set_index(["kind", "public_id"])
+        assert frame.loc[("only_in_cloudinary", lost), "user_id"] == "bo"
+        assert frame.loc[("unsettled_intent", named), "user_id"] == "cy"
+        assert len(frame) == 4
+        assert {r.outcome for r in mend(found).results} == {"mended"}
+        assert {r.outcome for r in mend(found).results} == {"unchanged"}
+        assert kit.asset(lost).user_id == "bo"
+        assert kit.asset(named).user_id == "cy"
+        assert boss.intents()["parameters"].tolist() == [
+            {k: v for k, v in never.fields.items() if k not in ("signature", "api_key")}
+        ]
+        assert set(boss.intents(settled=True)["settled_by"]) == {"reconcile"}
+
+
+def test_rows_of_others_are_left_to_them_and_to_an_admin(
+    kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
+) -> None:
+    kit.acting_as("bo").save_many([put(kit, pixel, f"{folder}/theirs")])
+    kit._client.destroy(f"{folder}/theirs")
+    done = mend(plan(kit, folder=folder))
+    assert [(r.outcome, r.detail) for r in done.results] == [
+        ("refused", "belongs to bo: for the owner or an admin")
+    ]
+    assert (done.calls, done.is_complete, kit.count()) == (0, False, 1)
+    with mt.connect(mt.Settings(home=settings.home, admins_list="boss"), user_id="boss") as boss:
+        assert mend(plan(boss, folder=folder)).is_complete
+    assert kit.count() == 0
+
+
+def test_folder_date_and_type_bound_both_sides(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    put(kit, pixel, f"{folder}/in/a")
+    put(kit, pixel, "b", asset_folder=f'{folder}/in/deep "er"')
+    put(kit, pixel, f"{folder}/inside/c")
+    kit._client.upload(b"text", "t.txt", "raw", public_id=f"{folder}/in/t.txt")
+    kit.save_many([put(kit, pixel, f"{folder}/elsewhere/d")])
+    kit._client.destroy(f"{folder}/elsewhere/d")
+    assert set(told(plan(kit, folder=f"/{folder}/in/"))) == {
+        f"{folder}/in/a",
+        "b",
+        f"{folder}/in/t.txt",
+    }
+    assert set(told(plan(kit, folder=f"{folder}/in", resource_types="raw"))) == {
+        f"{folder}/in/t.txt"
+    }
+    assert set(told(plan(kit, folder=f'{folder}/in/deep "er"'))) == {"b"}
+    assert told(plan(kit, folder=folder, since="2999-01-01")) == {}
+    assert len(told(plan(kit, folder=folder, since="2026-01-01"))) == 5
+    with pytest.raises(mt.FilterError, match="since is not a date"):
+        plan(kit, since="yesterday")
+    with pytest.raises(mt.FilterError, match="unknown resource_type audio"):
+        plan(kit, resource_types=["audio"])
+
+
+def test_the_frame_has_its_types_without_rows_too(kit: mt.MediaToolkit, folder: str) -> None:
+    empty = plan(kit, folder=folder)
+    kinds = empty.frame.dtypes.astype(str)
+    assert (kinds["kind"], kinds["fields"], kinds["intent_id"]) == ("string", "object", "Int64")
+    assert "no difference" in empty._repr_html_()
+    assert str(empty.apply()) == (
+        "nothing to mend with 0 Admin calls (a dry run: apply(dry_run=False) does it)"
+    )

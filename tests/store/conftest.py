@@ -1,0 +1,143 @@
+"""Every test of the store runs twice: straight to Postgres, and through PgBouncer as on Neon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import media_toolkit as mt
+from media_toolkit.embedded.stack import EmbeddedStack
+from media_toolkit.store.database import Database
+
+_SETTINGS = """
+[databases]
+* = host={host} port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/users.txt
+pool_mode = transaction
+default_pool_size = 20
+max_client_conn = 200
+logfile = {folder}/log
+server_login_retry = 1
+"""
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """A running PgBouncer: the port it listens on and its process."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def url(self, direct: str) -> str:
+        """The pooled string for a direct one, for any database of the same Postgres."""
+        parts = urlsplit(direct)
+        netloc = f"{parts.username}:{parts.password}@127.0.0.1:{self.port}"
+        return parts._replace(netloc=netloc).geturl()
+
+
+@contextmanager
+def pooler_of(database_url: str) -> Iterator[Pooler]:
+    """PgBouncer in transaction mode before the Postgres of `database_url`."""
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    parts = urlsplit(database_url)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    folder = Path(tempfile.mkdtemp(prefix="media-toolkit-pgbouncer-"))
+    settings = folder / "pgbouncer.ini"
+    (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
+    settings.write_text(
+        _SETTINGS.format(host=parts.hostname, server_port=parts.port, port=port, folder=folder)
+    )
+    # It refuses to run as root; the embedded Postgres has made this user for the same reason.
+    user = "pgserver" if os.geteuid() == 0 else None
+    if user is not None:
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user)
+    process = subprocess.Popen(
+        [program, "-q", str(settings)],
+        user=user,
+        extra_groups=None if user is None else [],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_it_listens(port, process)
+        yield Pooler(port, process)
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder)
+
+
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"PgBouncer did not start: status {process.poll()}")
+
+
+@pytest.fixture(scope="session")
+def pooler(stack: EmbeddedStack) -> Iterator[Pooler]:
+    """PgBouncer before the run's Postgres."""
+    with pooler_of(stack.database_url) as pooler:
+        yield pooler
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def route(request: pytest.FixtureRequest) -> str:
+    """The way to Postgres."""
+    return str(request.param)
+
+
+@pytest.fixture
+def settings(
+    settings: mt.Settings, route: str, stack: EmbeddedStack, request: pytest.FixtureRequest
+) -> mt.Settings:
+    """The run's settings; on the pooled route DATABASE_URL is PgBouncer's, as Neon's would be."""
+    if route == "direct":
+        return settings
+    pooler: Pooler = request.getfixturevalue("pooler")
+    return mt.Settings(
+        database_url=pooler.url(stack.database_url), database_direct_url=stack.database_url
+    )
+
+
+@pytest.fixture
+def database(settings: mt.Settings, stack: EmbeddedStack) -> Iterator[Database]:
+    """The run's database by the route under test."""
+    database = Database(settings.pooled_url or stack.database_url, stack.database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database_at(route: str, request: pytest.FixtureRequest) -> Any:
+    """Another database of the run's Postgres, by its direct string, by the route under test."""
+
+    def make(url: str) -> Database:
+        if route == "direct":
+            return Database(url)
+        return Database(request.getfixturevalue("pooler").url(url), url)
+
+    return make

@@ -1,0 +1,182 @@
+"""Edit, rename, delete, restore, purge: Cloudinary first, then the row; nothing of others."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import media_toolkit as mt
+from media_toolkit.store.changes import AssetChanges
+
+
+@pytest.fixture
+def horse(kit: mt.MediaToolkit, sample_media: Path) -> mt.Asset:
+    return kit.upload(
+        sample_media / "horse.png", public_id="horse", tags=["b", "a"], context={"alt": "A horse"}
+    )
+
+
+def in_cloudinary(kit: mt.MediaToolkit, asset: mt.Asset) -> dict[str, object]:
+    return kit._client.resource(asset.public_id, asset.resource_type)
+
+
+def is_delivered(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+
+
+def test_labels_are_changed_on_both_sides(kit: mt.MediaToolkit, horse: mt.Asset) -> None:
+    (edited,) = kit.edit("horse", add_tags=["c", "a"], context={"title": "x | y = z"})
+    assert set(edited.tags) == {"a", "b", "c"}
+    assert edited.context == {"alt": "A horse", "title": "x | y = z"}
+    (edited,) = kit.edit(horse, remove_tags=["a"])
+    known = in_cloudinary(kit, horse)
+    assert list(edited.tags) == known["tags"] == ["b", "c"]
+    assert known["context"] == {"custom": {"alt": "A horse", "title": "x | y = z"}}
+    (edited,) = kit.edit(kit.assets(), tags="new")
+    assert edited.tags == ("new",)
+    (edited,) = kit.edit([horse.asset_id], tags=[])
+    assert edited.tags == kit.asset("horse").tags == ()
+    assert in_cloudinary(kit, horse).get("tags", []) == []
+
+
+def test_many_are_edited_at_once_images_and_raw_files_alike(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    image = kit.upload(sample_media / "horse.png")
+    table = kit.upload(b"a,b\n", resource_type="raw", public_id="t.csv", filename="t.csv")
+    kit.edit([image, "t.csv"], add_tags=["both"])
+    assert kit.count(tags=["both"]) == 2
+    assert in_cloudinary(kit, table)["tags"] == ["both"]
+
+
+def test_what_cloudinary_lacks_is_named_and_the_rest_is_changed(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    other = kit.upload(sample_media / "rocket.jpg", public_id="rocket")
+    kit._client.destroy("rocket")
+    with pytest.raises(mt.NotFound, match=r"does not have image/upload/rocket"):
+        kit.edit([horse, other], add_tags=["spring"])
+    assert kit.asset("horse").tags == ("a", "b", "spring")
+    assert kit.asset("rocket").tags == ()
+
+
+def test_a_rename_moves_asset_and_row(kit: mt.MediaToolkit, horse: mt.Asset) -> None:
+    renamed = kit.rename("horse", "stable/grey horse")
+    assert (renamed.id, renamed.asset_id) == (horse.id, horse.asset_id)
+    assert renamed.public_id == "stable/grey horse"
+    assert kit.asset("stable/grey horse") == renamed
+    assert is_delivered(kit.url(renamed))
+    assert is_delivered(renamed.media_url)
+    assert not is_delivered(kit.url(horse))
+    with pytest.raises(mt.NotFound):
+        kit.rename("horse", "x")
+    with pytest.raises(mt.InvalidName):
+        kit.rename(renamed, "a?b")
+
+
+def test_a_rename_takes_nobodys_name(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    kit.acting_as("bob").upload(sample_media / "rocket.jpg", public_id="rocket")
+    kit.upload(sample_media / "coffee.png", public_id="coffee")
+    with pytest.raises(mt.Conflict, match="belongs to bob"):
+        kit.rename(horse, "rocket")
+    with pytest.raises(mt.UploadError, match="already exists"):
+        kit.rename(horse, "coffee")
+    assert kit.asset("horse") == horse
+
+
+def test_deleted_is_hidden_restored_is_back_purged_is_gone(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    kit.delete(horse)
+    assert kit.count() == len(kit.assets()) == 0
+    assert is_delivered(horse.media_url)
+    with pytest.raises(mt.NotFound):
+        kit.delete("horse")
+    assert kit.purge("30d") == 0
+    assert kit.restore("horse") == [horse]
+    with pytest.raises(mt.NotFound, match="among the deleted ones"):
+        kit.restore("horse")
+    kit.delete(kit.assets())
+    assert kit.acting_as("bob").purge(timedelta(0)) == 0
+    assert kit.purge(timedelta(0)) == 1
+    assert not is_delivered(horse.media_url)
+    with pytest.raises(mt.NotFound):
+        kit.restore("horse")
+    operations = kit.history(horse.asset_id)["operation"].tolist()
+    assert operations == ["insert", "delete", "restore", "delete", "purge"]
+
+
+def test_a_late_message_brings_no_deleted_row_back_an_upload_does(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    kit.delete(horse)
+    assert kit.save_many([horse.raw]).unchanged == 1
+    assert kit.count() == 0
+    again = kit.upload(sample_media / "horse.png", public_id="horse")
+    assert (again.id, kit.count()) == (horse.id, 1)
+
+
+def test_a_purge_that_cloudinary_stops_goes_on_where_it_stopped(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    for name in ("horse", "rocket", "coffee"):
+        kit.upload(next(sample_media.glob(f"{name}.*")), public_id=name)
+    kit.delete(["horse", "rocket", "coffee"])
+    asked: list[str] = []
+
+    def away_at_the_second(asset: mt.Asset) -> None:
+        asked.append(asset.public_id)
+        if len(asked) == 2:
+            raise mt.CloudUnavailable("away")
+
+    changes = AssetChanges(kit._database)
+    with pytest.raises(mt.CloudUnavailable):
+        changes.purge(timedelta(0), kit.identity, away_at_the_second)
+    assert changes.purge(timedelta(0), kit.identity, away_at_the_second) == 2
+    assert asked[1] == asked[2], "what failed is tried again"
+    assert set(asked) == {"horse", "rocket", "coffee"}
+
+
+def test_a_row_that_fails_after_cloudinary_says_so_and_the_same_call_mends_it(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    with kit._database.direct() as owner:
+        owner.exec_driver_sql(
+            "ALTER TABLE cloudinary_files ADD CONSTRAINT few CHECK (id < 0) NOT VALID"
+        )
+    try:
+        with pytest.raises(mt.StoreError, match="Cloudinary has the change already"):
+            kit.edit(horse, add_tags=["z"])
+    finally:
+        with kit._database.direct() as owner:
+            owner.execute(sa.text("ALTER TABLE cloudinary_files DROP CONSTRAINT few"))
+    assert in_cloudinary(kit, horse)["tags"] == ["a", "b", "z"]
+    assert kit.asset("horse").tags == horse.tags
+    kit.edit(horse, add_tags=["z"])
+    assert kit.asset("horse").tags == ("a", "b", "z")
+
+
+@pytest.mark.parametrize("age", ["30", "d", "-1d", "3 days", "", None])
+def test_what_is_no_age_purges_nothing(kit: mt.MediaToolkit, age: str) -> None:
+    with pytest.raises(mt.FilterError, match="not an age"):
+        kit.purge(age)
+
+
+def test_a_name_that_two_assets_share_is_asked_back(kit: mt.MediaToolkit, horse: mt.Asset) -> None:
+    kit.upload(b"text", resource_type="raw", public_id="horse", filename="horse")
+    with pytest.raises(mt.Conflict, match="several assets"):
+        kit.delete("horse")
+    kit.delete(horse)
+    assert kit.asset("horse").resource_type == "raw"
