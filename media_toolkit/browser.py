@@ -105,7 +105,9 @@ class BrowserUploads:
             verify_response(response, self._account.api_secret.get_secret_value())
             if self._is_proof(claimed):
                 return self._keep(claimed, identity)
-        return self._keep(self._library.confirm(claimed), identity)
+        known = self._library.confirm(claimed)
+        known = replace(known, media_url=delivery_url(self._account, known))
+        return self._keep(known, identity)
 
     def _is_proof(self, claimed: Asset) -> bool:
         if self._policy.needs_facts or claimed.version is None:
@@ -116,7 +118,6 @@ class BrowserUploads:
         )
 
     def _keep(self, asset: Asset, identity: Identity) -> Asset:
-        asset = replace(asset, media_url=delivery_url(self._account, asset))
         if self._arrivals.save(Arrival(asset, identity, partial(self._fits, asset, identity))):
             return asset
         intent = self._intent_of(asset, identity)

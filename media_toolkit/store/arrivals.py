@@ -17,7 +17,7 @@ from media_toolkit.asset import Asset
 from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store import saving
-from media_toolkit.store.database import Database
+from media_toolkit.store.database import Database, Script
 from media_toolkit.store.intents import LEEWAY, uploaded_at
 
 T = TypeVar("T")
@@ -50,10 +50,10 @@ CROSS JOIN LATERAL (
     ORDER BY (i.public_id IS NOT NULL) DESC, (i.parameters ?| ARRAY['folder', 'asset_folder']) DESC,
         (i.parameters ? 'tags') DESC, i.signed_at DESC, i.id DESC
     LIMIT %(most)s) AS intent
-WHERE NOT EXISTS (
+WHERE NOT EXISTS (SELECT FROM cloudinary_files AS old WHERE old.asset_id = new.asset_id)
+  AND NOT EXISTS (
     SELECT FROM cloudinary_files AS old
-    WHERE old.asset_id = new.asset_id
-       OR (old.resource_type, old.delivery_type, old.public_id)
+    WHERE (old.resource_type, old.delivery_type, old.public_id)
           = (new.kind, new.delivery, new.public_id))
 """
 _SETTLE = """
@@ -64,7 +64,8 @@ FROM jsonb_to_recordset(%(settled)s::jsonb) AS new (
     id bigint, asset_id text, public_id text, kind text, delivery text, version bigint)
 WHERE i.id = new.id AND i.settled_at IS NULL
 """
-_SAVE = saving.upsert_of_given()
+# A row that came meanwhile is a unique violation, and the arrival no longer plain.
+_SAVE = saving.INSERT_GIVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,69 +96,65 @@ class ArrivalStore:
 
     def _save(self, arrivals: Sequence[Arrival]) -> list[bool]:
         try:
-            taken = self._candidates(arrivals)
-            if taken:
-                self._write([(arrivals[n], intent) for n, intent in taken.items()])
+            with self._database.scripts() as run:
+                rows = run([(_EVERYBODY, [(_CANDIDATES, _questions(arrivals))])])
+                taken = _taken(arrivals, rows)
+                if taken:
+                    run(_script([(arrivals[n], intent) for n, intent in taken.items()]))
         except StoreError:
             # Of several one may be to blame: each is then told apart.
             taken = {}
         return [n in taken for n in range(len(arrivals))]
 
-    def _candidates(self, arrivals: Sequence[Arrival]) -> dict[int, int]:
-        """Index → id of the intent, for those that are as plain as can be."""
-        values = {
-            "assets": json.dumps(
-                [
-                    {
-                        **_told(one.asset),
-                        "n": n,
-                        "user_id": one.identity.user_id,
-                        "folder": one.asset.folder or "",
-                        "tags": list(one.asset.tags),
-                        "uploaded_at": uploaded_at(one.asset).isoformat(),
-                    }
-                    for n, one in enumerate(arrivals)
-                ]
-            ),
-            "leeway": LEEWAY,
-            "most": len(arrivals),
-        }
-        rows = self._database.together([(_EVERYBODY, [(_CANDIDATES, values)])])
-        taken: dict[int, int] = {}
-        passed: set[int] = set()
-        names: set[tuple[str, ...]] = set()
-        for n, intent, user_id, _, parameters in rows:
-            one = arrivals[n]
-            if n in taken or n in passed or intent in taken.values():
-                continue
-            # The first is the one that decides: another user's is never passed over.
-            is_own = user_id == one.identity.user_id
-            if not is_own or one.asset.identity in names or not one.fits(parameters):
-                passed.add(n)
-                continue
-            taken[n] = intent
-            names.add(one.asset.identity)
-        return taken
 
-    def _write(self, arrivals: Sequence[tuple[Arrival, int]]) -> None:
-        by_user: dict[Identity, list[tuple[Arrival, int]]] = {}
-        for arrival, intent in arrivals:
-            by_user.setdefault(arrival.identity, []).append((arrival, intent))
-        script = []
-        for identity, group in by_user.items():
-            rows = saving.given([arrival.asset for arrival, _ in group])
-            settled = json.dumps([{**_told(one.asset), "id": intent} for one, intent in group])
-            is_admin = identity.role == "admin"
-            script.append(
-                (
-                    identity,
-                    [
-                        (_SAVE, {"rows": rows, "is_admin": is_admin, "revive": True}),
-                        (_SETTLE, {"settled": settled}),
-                    ],
-                )
-            )
-        self._database.together(script)
+def _questions(arrivals: Sequence[Arrival]) -> dict[str, Any]:
+    assets = [
+        {
+            **_told(one.asset),
+            "n": n,
+            "user_id": one.identity.user_id,
+            "folder": one.asset.folder or "",
+            "tags": list(one.asset.tags),
+            "uploaded_at": uploaded_at(one.asset).isoformat(),
+        }
+        for n, one in enumerate(arrivals)
+    ]
+    return {"assets": json.dumps(assets), "leeway": LEEWAY, "most": len(arrivals)}
+
+
+def _taken(arrivals: Sequence[Arrival], rows: Sequence[tuple[Any, ...]]) -> dict[int, int]:
+    """Index → id of the intent, for those that are as plain as can be."""
+    taken: dict[int, int] = {}
+    passed: set[int] = set()
+    names: set[tuple[str, ...]] = set()
+    for n, intent, user_id, _, parameters in rows:
+        one = arrivals[n]
+        if n in taken or n in passed or intent in taken.values():
+            continue
+        # The first is the one that decides: another user's is never passed over.
+        is_own = user_id == one.identity.user_id
+        if not is_own or one.asset.identity in names or not one.fits(parameters):
+            passed.add(n)
+            continue
+        taken[n] = intent
+        names.add(one.asset.identity)
+    return taken
+
+
+def _script(arrivals: Sequence[tuple[Arrival, int]]) -> Script:
+    by_user: dict[Identity, list[tuple[Arrival, int]]] = {}
+    for arrival, intent in arrivals:
+        by_user.setdefault(arrival.identity, []).append((arrival, intent))
+    script = []
+    for identity, group in by_user.items():
+        rows = {"rows": saving.given([arrival.asset for arrival, _ in group])}
+        settled = [{**_told(one.asset), "id": intent} for one, intent in group]
+        statements: list[tuple[str, Mapping[str, Any]]] = [
+            (_SAVE, rows),
+            (_SETTLE, {"settled": json.dumps(settled)}),
+        ]
+        script.append((identity, statements))
+    return script
 
 
 def _told(asset: Asset) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
 
 T = TypeVar("T")
+Script = Sequence[tuple[Identity, Sequence[tuple[str, Mapping[str, Any]]]]]
 
 # Neon closes idle connections when it sleeps after five minutes; ours go first.
 # https://neon.com/docs/introduction/compute-lifecycle
@@ -105,37 +106,21 @@ class Database:
         with our_errors():
             return retrying(once, is_passing)
 
-    def together(
-        self, statements: Sequence[tuple[Identity, Sequence[tuple[str, Mapping[str, Any]]]]]
-    ) -> list[tuple[Any, ...]]:
-        """Statements of one or more identities in one transaction and one round trip.
+    @contextmanager
+    def scripts(self) -> Iterator[Callable[[Script], list[tuple[Any, ...]]]]:
+        """Run scripts, each in one transaction and one round trip, on one connection.
 
         For the calls that come often: a transaction of its own costs four round trips. Nothing
-        is tried again.
-
-        Args:
-            statements: for each identity psycopg2's own SQL, `%(name)s`, with its values.
-
-        Returns:
-            The rows of the last statement.
+        is tried again. A script names for each identity psycopg2's own SQL, `%(name)s`, with
+        its values; the rows of its last statement come back.
 
         Raises:
-            Unavailable, Forbidden, StoreError: as `begin`; nothing was changed.
+            Unavailable, Forbidden, StoreError: as `begin`; that script changed nothing.
         """
         with our_errors():
             connection = retrying(self.engine.connect, is_away)
             with connection.execution_options(isolation_level="AUTOCOMMIT"):
-                driver: Any = connection.connection
-                with driver.cursor() as cursor:
-                    script = []
-                    for identity, asked in statements:
-                        script.append(cursor.mogrify(_ACT_AT_ONCE, {"claims": _claims(identity)}))
-                        script += [cursor.mogrify(sql, values) for sql, values in asked]
-                # Sent as one text they are one transaction: the simple query protocol.
-                # https://www.postgresql.org/docs/current/protocol-flow.html
-                text = b";".join(script).decode().replace("%", "%%")
-                result = connection.exec_driver_sql(text)
-                return [tuple(row) for row in result] if result.returns_rows else []
+                yield lambda script: _run_script(connection, script)
 
     @contextmanager
     def arrow(self, identity: Identity) -> Iterator[ArrowConnection]:
@@ -202,6 +187,19 @@ def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_READ_AS, (_claims(identity),))
         cursor.fetchall()
+
+
+def _run_script(connection: sa.Connection, script: Script) -> list[tuple[Any, ...]]:
+    driver: Any = connection.connection
+    with driver.cursor() as cursor:
+        parts = []
+        for identity, statements in script:
+            parts.append(cursor.mogrify(_ACT_AT_ONCE, {"claims": _claims(identity)}))
+            parts += [cursor.mogrify(sql, values) for sql, values in statements]
+    # Sent as one text they are one transaction: the simple query protocol.
+    # https://www.postgresql.org/docs/current/protocol-flow.html
+    result = connection.exec_driver_sql(b";".join(parts).decode().replace("%", "%%"))
+    return [tuple(row) for row in result] if result.returns_rows else []
 
 
 def _claims(identity: Identity) -> str:

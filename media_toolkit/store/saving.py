@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import psycopg2
 
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, Forbidden
@@ -100,6 +99,13 @@ SELECT * FROM media_toolkit_rules.taken(
     CAST(:resource_types AS text[]), CAST(:delivery_types AS text[]),
     CAST(:public_ids AS text[]), CAST(:asset_ids AS text[]))
 """)
+
+
+# For psycopg2 itself: rows that are known to be new.
+INSERT_GIVEN = f"""
+INSERT INTO cloudinary_files ({_COLUMNS})
+SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::cloudinary_files, %(rows)s::jsonb)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +205,8 @@ def write(
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
 
 
-def upsert_of_given() -> str:
-    """The statement that saves `given` rows none of which goes by another name, for psycopg2."""
-    return str(_FROM_GIVEN.upsert.compile(dialect=psycopg2.dialect()))
-
-
 def given(assets: Iterable[Asset]) -> str:
-    """Assets as its parameter `rows`."""
+    """Assets as the parameter `rows` of the statements that take a few."""
     return json.dumps([_row(asset) for asset in assets])
 
 
