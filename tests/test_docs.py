@@ -47,7 +47,17 @@ def test_the_official_sdk_runs_as_docs_embedded_shows(kit: mt.MediaToolkit) -> N
     assert (shown.returncode, shown.stdout.strip()) == (0, "image/jpeg"), shown.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/embedded.md"])
+def test_the_upload_policy_works_as_docs_security_shows(settings: mt.Settings) -> None:
+    (code,) = blocks("docs/security.md", "python")
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/guide.md", "docs/embedded.md", "docs/security.md"]
+)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
