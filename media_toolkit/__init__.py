@@ -18,17 +18,20 @@ from media_toolkit.errors import (
     InvalidName,
     MediaToolkitError,
     NotFound,
+    PolicyError,
     RateLimited,
     SettingsError,
     SignatureError,
     StoreError,
     TooLarge,
+    TooManyRequests,
     TransformationError,
     Unavailable,
     UnsupportedMedia,
     UploadError,
 )
 from media_toolkit.identity import Identity
+from media_toolkit.policy import UploadPolicy
 from media_toolkit.settings import Settings
 from media_toolkit.toolkit import MediaToolkit, connect
 
@@ -46,15 +49,18 @@ __all__ = [
     "MediaToolkit",
     "MediaToolkitError",
     "NotFound",
+    "PolicyError",
     "RateLimited",
     "Settings",
     "SettingsError",
     "SignatureError",
     "StoreError",
     "TooLarge",
+    "TooManyRequests",
     "TransformationError",
     "Unavailable",
     "UnsupportedMedia",
     "UploadError",
+    "UploadPolicy",
     "connect",
 ]

@@ -4,6 +4,8 @@ MediaToolkitError
 ├── SettingsError            a setting is missing, half given or malformed
 ├── EmbeddedStackError       the stack without an account did not start or answer
 ├── SignatureError           a signature did not match, or an answer was not Cloudinary's
+├── PolicyError              what is asked to be signed or saved is not allowed to this caller
+├── TooManyRequests          this caller signs or saves too often; retry_after_s says when
 ├── UploadError              Cloudinary (or we, before sending) refused an asset
 │   ├── UnsupportedMedia     not an image, truncated, empty, unreadable
 │   ├── InvalidName          a public_id or folder that Cloudinary does not allow
@@ -34,11 +36,13 @@ __all__ = [
     "InvalidName",
     "MediaToolkitError",
     "NotFound",
+    "PolicyError",
     "RateLimited",
     "SettingsError",
     "SignatureError",
     "StoreError",
     "TooLarge",
+    "TooManyRequests",
     "TransformationError",
     "Unavailable",
     "UnsupportedMedia",
@@ -92,6 +96,19 @@ class SignatureError(MediaToolkitError):
     """Raised when a signature does not match, or when Cloudinary does not know the asset."""
 
     http_status = 401
+
+
+class PolicyError(MediaToolkitError):
+    """Raised when the upload policy does not allow what is to be signed or saved."""
+
+    http_status = 403
+
+
+class TooManyRequests(MediaToolkitError):
+    """Raised when one caller asks our own HTTP API too often."""
+
+    http_status = 429
+    is_retryable = True
 
 
 class UploadError(MediaToolkitError):

@@ -101,14 +101,29 @@ class Library:
         claimed = Asset.from_response(response, identity.user_id)
         if response.get("signature"):
             verify_response(response, self._client.account.api_secret.get_secret_value())
-        known = self._client.resource(
-            claimed.public_id, claimed.resource_type, claimed.delivery_type
-        )
-        asset = Asset.from_response(known, identity.user_id)
-        self._check_url(claimed, asset)
+        asset = self.confirm(claimed)
         saved = self._store.save(asset, identity, revive=True)
         self._intents.settle(asset, "save", identity)
         return saved
+
+    def confirm(self, claimed: Asset) -> Asset:
+        """The asset as Cloudinary itself tells of it; the claim's user.
+
+        By the Upload API's `explicit`, which has no limit of calls an hour.
+
+        Raises:
+            NotFound: Cloudinary never saw it. SignatureError: the claimed URL is another's.
+        """
+        known = self._client.explicit(
+            claimed.public_id, claimed.resource_type, claimed.delivery_type
+        )
+        asset = Asset.from_response(known, claimed.user_id)
+        self._check_url(claimed, asset)
+        return asset
+
+    def refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
+        """Raises Conflict when the named asset is another user's: an upload would replace it."""
+        self._refuse_foreign(options, identity)
 
     def sign_upload(
         self, identity: Identity, resource_type: str = "auto", **options: Any

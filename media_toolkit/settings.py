@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import getpass
 import ipaddress
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from dotenv import find_dotenv
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic import model_validator as model_check
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from media_toolkit.errors import SettingsError
+from media_toolkit.policy import UploadPolicy
 
 VARIABLES: dict[str, str] = {
     "CLOUDINARY_URL": "cloudinary://<key>:<secret>@<cloud>[?upload_prefix=…&cname=…]",
@@ -33,6 +40,11 @@ VARIABLES: dict[str, str] = {
     "MEDIA_TOOLKIT_USER": "who acts in notebooks and scripts; else the system's user",
     "MEDIA_TOOLKIT_AUTH": "oidc or none: how callers of the dashboard are known",
     "MEDIA_TOOLKIT_ADMINS": "user ids with the admin role, separated by commas",
+    "MEDIA_TOOLKIT_AUDIENCE": "audience of bearer tokens; the client_id of [auth] unless set",
+    "MEDIA_TOOLKIT_ORIGINS": "other origins whose pages may call the HTTP API, by commas",
+    "MEDIA_TOOLKIT_RATE_LIMIT": "signatures, and saves, that one user may have in a minute",
+    "MEDIA_TOOLKIT_UPLOAD_POLICY": "JSON: what a browser may have signed and save",
+    "MEDIA_TOOLKIT_UNCLAIMED_OWNER": "owner of notified uploads that nobody asked us to sign",
     "MEDIA_TOOLKIT_POLICY": "team or private: whose assets a user may read; team at first",
     "MEDIA_TOOLKIT_CLOUD_PORT": "port of the embedded Cloudinary server; chosen once otherwise",
     "MEDIA_TOOLKIT_POSTGRES_PORT": "port of the embedded Postgres; chosen once otherwise",
@@ -141,6 +153,13 @@ class Settings(BaseSettings):
     )
     auth: Literal["oidc", "none"] | None = Field(None, validation_alias="MEDIA_TOOLKIT_AUTH")
     admins_list: str = Field("", validation_alias="MEDIA_TOOLKIT_ADMINS")
+    audience: str | None = Field(None, validation_alias="MEDIA_TOOLKIT_AUDIENCE")
+    origins_list: str = Field("", validation_alias="MEDIA_TOOLKIT_ORIGINS")
+    rate_limit: int = Field(600, validation_alias="MEDIA_TOOLKIT_RATE_LIMIT", gt=0)
+    upload_policy: Annotated[UploadPolicy, NoDecode] = Field(
+        UploadPolicy(), validation_alias="MEDIA_TOOLKIT_UPLOAD_POLICY"
+    )
+    unclaimed_owner_id: str | None = Field(None, validation_alias="MEDIA_TOOLKIT_UNCLAIMED_OWNER")
     policy: Literal["team", "private"] | None = Field(None, validation_alias="MEDIA_TOOLKIT_POLICY")
     cloud_port: int | None = Field(
         None, validation_alias="MEDIA_TOOLKIT_CLOUD_PORT", gt=0, lt=65536
@@ -192,6 +211,28 @@ class Settings(BaseSettings):
             raise ValueError("does not start with postgresql://")
         # SQLAlchemy dropped the scheme postgres:// in 1.4; Neon and Heroku strings still use it.
         return SecretStr(urlunsplit(parts._replace(scheme="postgresql")))
+
+    @field_validator("upload_policy", mode="before")
+    @classmethod
+    def _policy_from_json(cls, policy: Any) -> Any:
+        if not isinstance(policy, str):
+            return policy
+        try:
+            return json.loads(policy)
+        except ValueError as error:
+            raise ValueError(f"is not JSON: {error}") from error
+
+    @field_validator("origins_list")
+    @classmethod
+    def _origins_only(cls, listed: str) -> str:
+        for origin in _words(listed):
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"names {origin}; an origin is like https://app.example.org")
+        return listed
 
     @model_check(mode="after")
     def _whole_account(self) -> Self:
@@ -252,7 +293,17 @@ class Settings(BaseSettings):
     @property
     def admins(self) -> frozenset[str]:
         """User ids with the admin role."""
-        return frozenset(name.strip() for name in self.admins_list.split(",") if name.strip())
+        return frozenset(_words(self.admins_list))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Origins whose pages may call the HTTP API from a browser."""
+        return frozenset(_words(self.origins_list))
+
+    @property
+    def unclaimed_owner(self) -> str:
+        """Whose notified uploads are that nobody asked us to sign: from the console, say."""
+        return self.unclaimed_owner_id or self.user_id
 
 
 class _StreamlitSecrets(PydanticBaseSettingsSource):
@@ -290,12 +341,18 @@ def _explain(error: ValidationError) -> SettingsError:
         name = str(item["loc"][0]).upper() if item["loc"] else ""
         name = name if name in VARIABLES or not name else f"MEDIA_TOOLKIT_{name}"
         names.append(name)
-        told.append(f"{name} {item['msg'].removeprefix('Value error, ')}".strip())
+        inner = ".".join(str(part) for part in item["loc"][1:])
+        said = item["msg"].removeprefix("Value error, ")
+        told.append(" ".join(filter(None, (name, inner, said))))
     return SettingsError(
         "; ".join(told),
         hint="set it in the environment or in .env, or unset all of it to use the embedded stack",
         ids=tuple(names),
     )
+
+
+def _words(listed: str) -> list[str]:
+    return [word for one in listed.split(",") if (word := one.strip())]
 
 
 def _is_loopback(host: str | None) -> bool:

@@ -86,11 +86,16 @@ class MediaToolkit:
         stack: EmbeddedStack | None,
         user_id: str,
     ) -> None:
+        from media_toolkit.browser import BrowserUploads
         from media_toolkit.cloud.client import CloudClient
+        from media_toolkit.cloud.transformation import delivery_url
         from media_toolkit.library import Library
+        from media_toolkit.notifications import Notifications
+        from media_toolkit.store.arrivals import ArrivalStore
         from media_toolkit.store.assets import AssetStore
         from media_toolkit.store.changes import AssetChanges
         from media_toolkit.store.intents import IntentStore
+        from media_toolkit.store.notifications import NotificationStore
 
         self.settings = settings
         self.account = account
@@ -102,6 +107,19 @@ class MediaToolkit:
         self._intents = IntentStore(database)
         changes = AssetChanges(database)
         self._library = Library(self._client, self._store, changes, self._intents)
+        heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
+        self._notifications = Notifications(
+            self._client, self._intents, heard, settings.unclaimed_owner
+        )
+        self._browser = BrowserUploads(
+            account,
+            settings.upload_policy,
+            self._library,
+            self._store,
+            self._intents,
+            heard,
+            ArrivalStore(database),
+        )
 
     def acting_as(self, user_id: str) -> MediaToolkit:
         """The same account and database as another user; shares the connections."""
@@ -155,6 +173,46 @@ class MediaToolkit:
             InvalidName: for a public_id or folder that it does not allow.
         """
         return self._library.sign_upload(self.identity, resource_type, **options)
+
+    def sign_for_browser(self, wanted: Mapping[str, Any] | None = None) -> SignedUpload:
+        """Sign one upload for a page, within the settings' `upload_policy`.
+
+        Args:
+            wanted: upload options; None is the guide's plain call, and signs the timestamp
+                alone where the policy allows that.
+
+        Raises:
+            PolicyError: the policy does not allow it. Conflict: it would overwrite another's.
+        """
+        return self._browser.sign(wanted, self.identity)
+
+    def save_from_browser(self, response: Mapping[str, Any]) -> Asset:
+        """Save what a page says it uploaded: its signature is verified, or Cloudinary asked.
+
+        Raises:
+            SignatureError, NotFound, Conflict: as `save`. PolicyError: it is not what was
+                signed, or not what the policy allows.
+        """
+        return self._browser.save(response, self.identity)
+
+    def receive_notification(self, body: bytes, timestamp: str, signature: str) -> int:
+        """Apply one of Cloudinary's notifications; returns how many rows it changed.
+
+        Args:
+            body: as received. timestamp, signature: its X-Cld-Timestamp and X-Cld-Signature.
+
+        Raises:
+            SignatureError: it is not Cloudinary's, or not of now. Conflict: it came before.
+        """
+        return self._notifications.receive(body, timestamp, signature)
+
+    def connect_notifications(self, url: str) -> list[str]:
+        """Have Cloudinary tell `url` (…/webhooks/cloudinary) what happens to assets.
+
+        Returns the event types that were not told there before. Costs one Admin API call, and
+        one for each of those.
+        """
+        return self._notifications.connect(url)
 
     def intents(
         self, *, settled: bool | None = False, user_id: str | None = None, limit: int = 1_000

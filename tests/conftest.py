@@ -17,10 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 import sqlalchemy as sa
 from itsdangerous import URLSafeTimedSerializer
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 import media_toolkit as mt
 from media_toolkit.embedded.stack import EmbeddedStack
@@ -35,8 +39,28 @@ from media_toolkit.web.api import lifespan, routes
 app = st.App(Path({main!r}), routes=routes, lifespan=lifespan, secrets={{"auth": {{
     "redirect_uri": "http://localhost:{{port}}/oauth2callback", "cookie_secret": {secret!r},
     "client_id": "mt", "client_secret": "x",
-    "server_metadata_url": "http://127.0.0.1:9/.well-known/openid-configuration"}}}})
+    "server_metadata_url": "{issuer}/.well-known/openid-configuration"}}}})
 """
+_ISSUER = """
+import json, sys
+import oidc_provider_mock
+from oidc_provider_mock._storage import storage
+from werkzeug.serving import make_server
+app = oidc_provider_mock.app()
+with app.test_request_context():
+    app.preprocess_request()
+    print(json.dumps(storage.jwk.as_dict(is_private=True)), flush=True)
+make_server("localhost", int(sys.argv[1]), app, threaded=True).serve_forever()
+"""
+# What the team's dashboard allows; each user has their own folder.
+_TEAM_POLICY = {
+    "folder": "team/{user_id}",
+    "allowed_formats": ["png", "jpg"],
+    "resource_types": ["image"],
+    "max_bytes": 500_000,
+    "tags": ["web"],
+    "context": {"uploader": "{user_id}"},
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +70,62 @@ class Dashboard:
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+
+
+class Issuer:
+    """A real OIDC provider on a free port; its key, for tokens that it would never issue."""
+
+    def __init__(self, url: str, key: RSAKey) -> None:
+        self.url = url
+        self.key = key
+
+    def token(self, user: str, audience: str = "mt") -> str:
+        """An ID token as it is issued to who signs in, by the code flow over HTTP."""
+        asked = {"client_id": audience, "redirect_uri": "http://localhost/cb"}
+        answer = requests.post(
+            f"{self.url}/oauth2/authorize",
+            params={**asked, "response_type": "code", "scope": "openid email"},
+            data={"sub": user},
+            allow_redirects=False,
+            timeout=30,
+        )
+        code = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
+        issued = requests.post(
+            f"{self.url}/oauth2/token",
+            data={"grant_type": "authorization_code", "code": code, **asked},
+            auth=(audience, "x"),
+            timeout=30,
+        )
+        return str(issued.json()["id_token"])
+
+    def signed(self, key: Any = None, alg: str = "RS256", **claims: Any) -> str:
+        """A token of our own making, with the issuer's key unless another is given."""
+        key = key or self.key
+        known = {"iss": self.url, "aud": "mt", "sub": "mallory", "exp": int(time.time()) + 600}
+        header = {"alg": alg, "kid": self.key.kid}
+        return str(jwt.encode(header, {**known, **claims}, key, algorithms=[alg]))
+
+
+@dataclass(frozen=True)
+class Team:
+    """A dashboard that asks its callers who they are, and limits what they may upload."""
+
+    url: str
+    issuer: Issuer
+    log: Path
+
+    def ask(self, user: str | None, method: str, path: str, **request: Any) -> requests.Response:
+        """Ask as a user who signed in with the issuer, by bearer token."""
+        headers = dict(request.pop("headers", {}))
+        if user is not None:
+            headers["Authorization"] = f"Bearer {self.issuer.token(user)}"
+        return requests.request(
+            method, f"{self.url}/{path}", headers=headers, timeout=30, **request
+        )
+
+    def cookie(self, secret: str = _COOKIE_SECRET, **claims: Any) -> dict[str, str]:
+        """`_streamlit_user` as a sign-in here would set it, or a forged one."""
+        return {"_streamlit_user": login_value(self.url, secret, **claims)}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,7 +175,8 @@ def settings(stack: EmbeddedStack, home: Path, monkeypatch: pytest.MonkeyPatch) 
         connection.execute(
             sa.text(
                 "TRUNCATE cloudinary_files, cloudinary_files_history, upload_intents,"
-                " reconcile_runs RESTART IDENTITY CASCADE"
+                " notification_receipts, notification_marks, reconcile_runs"
+                " RESTART IDENTITY CASCADE"
             )
         )
     return mt.Settings()
@@ -132,14 +213,48 @@ def dashboard_with() -> Callable[..., object]:
     return start_dashboard
 
 
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """The run's OIDC provider."""
+    with start_issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def another_issuer() -> Iterator[Issuer]:
+    """One that nobody here trusts."""
+    with start_issuer() as running:
+        yield running
+
+
 @pytest.fixture
-def guarded(settings: mt.Settings, tmp_path: Path) -> Iterator[Dashboard]:
+def guarded(settings: mt.Settings, issuer: Issuer, tmp_path: Path) -> Iterator[Dashboard]:
     """A fresh dashboard with `[auth]`: no session has run `main.py` in it yet."""
-    main = ROOT / "media_toolkit/dashboard/main.py"
-    app = tmp_path / "app.py"
-    app.write_text(_GUARDED_APP.format(main=str(main), secret=_COOKIE_SECRET))
+    app = guarded_app(tmp_path, issuer)
     with start_dashboard({"MEDIA_TOOLKIT_HOME": str(settings.home)}, app=app) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def _running_team(
+    stack: EmbeddedStack, home: Path, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dashboard]:
+    app = guarded_app(tmp_path_factory.mktemp("team"), issuer)
+    environment = {
+        "MEDIA_TOOLKIT_HOME": str(home),
+        "MEDIA_TOOLKIT_ADMINS": "root@example.org",
+        "MEDIA_TOOLKIT_ORIGINS": "https://app.example.org",
+        "MEDIA_TOOLKIT_RATE_LIMIT": "60",
+        "MEDIA_TOOLKIT_UPLOAD_POLICY": json.dumps(_TEAM_POLICY),
+    }
+    with start_dashboard(environment, app=app) as running:
+        yield running
+
+
+@pytest.fixture
+def team(_running_team: Dashboard, issuer: Issuer, settings: mt.Settings) -> Team:
+    """A dashboard with sign-in and an upload policy, with an empty table."""
+    return Team(_running_team.url, issuer, _running_team.log)
 
 
 @pytest.fixture
@@ -147,10 +262,7 @@ def login_cookie(guarded: Dashboard) -> Callable[..., str]:
     """The value of `_streamlit_user` as a sign-in at `guarded` would set it, or a forged one."""
 
     def make(secret: str = _COOKIE_SECRET, **claims: Any) -> str:
-        signer = URLSafeTimedSerializer(secret, salt="_streamlit_user")
-        return str(
-            signer.dumps(json.dumps({"origin": guarded.url, "is_logged_in": True, **claims}))
-        )
+        return login_value(guarded.url, secret, **claims)
 
     return make
 
@@ -159,6 +271,40 @@ def login_cookie(guarded: Dashboard) -> Callable[..., str]:
 def temporary_home() -> Callable[[], object]:
     """A second home: `with temporary_home() as path`."""
     return new_home
+
+
+@contextmanager
+def start_issuer() -> Iterator[Issuer]:
+    """A provider in a process of its own, as it warns of what Authlib is to lose."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _ISSUER, str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        key = RSAKey.import_key(json.loads(process.stdout.readline()))
+        url = f"http://localhost:{port}"
+        _wait_until(lambda: requests.get(f"{url}/jwks", timeout=5).ok)
+        yield Issuer(url, key)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def guarded_app(folder: Path, issuer: Issuer) -> Path:
+    main = ROOT / "media_toolkit/dashboard/main.py"
+    app = folder / "app.py"
+    app.write_text(_GUARDED_APP.format(main=str(main), secret=_COOKIE_SECRET, issuer=issuer.url))
+    return app
+
+
+def login_value(url: str, secret: str = _COOKIE_SECRET, **claims: Any) -> str:
+    signer = URLSafeTimedSerializer(secret, salt="_streamlit_user")
+    return str(signer.dumps(json.dumps({"origin": url, "is_logged_in": True, **claims})))
 
 
 @contextmanager
@@ -194,6 +340,18 @@ def start_dashboard(
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+def _wait_until(is_so: Callable[[], bool], limit_s: float = 30) -> None:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        try:
+            if is_so():
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("it did not come to be in time")
 
 
 def free_port() -> int:

@@ -110,11 +110,19 @@ def test_the_login_that_docs_store_proposes_can_do_the_apps_work_and_no_more(
             connection.exec_driver_sql("DROP ROLE dashboard")
 
 
+def test_the_upload_policy_works_as_docs_security_shows(settings: mt.Settings) -> None:
+    (code,) = blocks("docs/security.md", "python")
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+
+
 @pytest.mark.parametrize(
     "page",
     [
         *("README.md", "docs/guide.md", "docs/embedded.md", "docs/store.md", "sql/README.md"),
-        *("docs/reconcile.md", "docs/signatures.md"),
+        *("docs/reconcile.md", "docs/signatures.md", "docs/security.md"),
     ],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:

@@ -217,6 +217,31 @@ class CloudClient:
         path = f"resources/{quote(asset_id, safe='')}"
         return self._administer("POST", path, asset_id, budget, fields=fields)
 
+    def explicit(
+        self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
+    ) -> dict[str, Any]:
+        """What `resource` answers, by the Upload API: without its limit of calls an hour.
+
+        Raises:
+            NotFound: when Cloudinary never saw it.
+        """
+        url = signing.upload_url(self.account, resource_type, "explicit")
+        fields = {"public_id": public_id, "type": delivery_type}
+        return self._retrying(lambda: self._post_signed(url, fields, {}, public_id))
+
+    def triggers(self) -> list[dict[str, Any]]:
+        """All notification triggers, `uri` and `event_type` each; one Admin API call.
+
+        https://cloudinary.com/documentation/admin_api_triggers
+        """
+        answer = self._administer("GET", "triggers", "triggers")
+        return list(answer.get("triggers", ()))
+
+    def add_trigger(self, uri: str, event_type: str) -> dict[str, Any]:
+        """Have a URL told of every event of a type; one Admin API call."""
+        fields = {"uri": uri, "event_type": event_type}
+        return self._administer("POST", "triggers", event_type, fields=fields)
+
     def ping(self) -> None:
         """Check address, key and secret with one Admin API call.
 

@@ -90,7 +90,7 @@ def serialize_options(options: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         UploadError: naming the options that Cloudinary's upload does not have.
     """
-    unknown = sorted(set(options) - set(sdk.upload_params) - {"timestamp"})
+    unknown = sorted(set(options) - set(sdk.upload_params) - {"timestamp", "source"})
     if unknown:
         raise UploadError(
             f"unknown upload option {', '.join(unknown)}",
@@ -99,6 +99,9 @@ def serialize_options(options: Mapping[str, Any]) -> dict[str, str]:
         )
     built = sdk.cleanup_params(sdk.build_upload_params(**{"upload_preset": None, **options}))
     built.pop("timestamp", None)
+    if options.get("source"):
+        # Cloudinary's upload widget sends and signs it; the SDK does not know it.
+        built["source"] = options["source"]
     return {
         name: ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         for name, value in built.items()

@@ -81,7 +81,7 @@ class Supervisor:
         )
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, lifespan="on",
+                app, log_level="warning", access_log=False, lifespan="on", http="h11",
                 timeout_graceful_shutdown=5,
             )
         )  # fmt: skip

@@ -101,6 +101,13 @@ SELECT * FROM media_toolkit_rules.taken(
 """)
 
 
+# For psycopg2 itself: rows that are known to be new.
+INSERT_GIVEN = f"""
+INSERT INTO cloudinary_files ({_COLUMNS})
+SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::cloudinary_files, %(rows)s::jsonb)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class SaveReport:
     """How many rows a save inserted, updated, and found as they were."""
@@ -178,7 +185,7 @@ def write(
     values: dict[str, Any] = {"is_admin": identity.role == "admin", "revive": revive}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
-        values["rows"] = json.dumps([_row(asset) for asset in assets])
+        values["rows"] = given(assets)
     else:
         statements = _FROM_STAGED
         connection.exec_driver_sql(_STAGE)
@@ -196,6 +203,11 @@ def write(
     told = connection.execute(upsert, values).one()
     updated = told.written - told.inserted + followed
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
+
+
+def given(assets: Iterable[Asset]) -> str:
+    """Assets as the parameter `rows` of the statements that take a few."""
+    return json.dumps([_row(asset) for asset in assets])
 
 
 def distinct(assets: Iterable[Asset]) -> list[Asset]:

@@ -1,4 +1,4 @@
-"""`GET /generate-signature` and `POST /save-metadata`, as in Neon's Cloudinary guide.
+"""The routes beside the dashboard: the endpoints of Neon's guide, and Cloudinary's webhook.
 
 https://neon.com/docs/guides/cloudinary
 """
@@ -6,117 +6,105 @@ https://neon.com/docs/guides/cloudinary
 from __future__ import annotations
 
 import gc
-import json
-import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from media_toolkit.errors import MediaToolkitError, SettingsError, SignatureError
-from media_toolkit.toolkit import MediaToolkit
-from media_toolkit.web.auth import user_of
+from media_toolkit.cloud.signing import SignedUpload
+from media_toolkit.errors import MediaToolkitError, SignatureError
+from media_toolkit.web import openapi, schemas
+from media_toolkit.web.endpoint import Call, Endpoint, read_object
+from media_toolkit.web.refusals import BadRequest, NoSuchPath
 from media_toolkit.web.service import close_shared_kit, shared_kit
-
-MAX_BODY_BYTES = 1_000_000
-_log = logging.getLogger("media_toolkit.web")
-# Streamlit answers every unknown GET with its page, so each route takes all methods.
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
-
-Handler = Callable[[Request, MediaToolkit], Awaitable[Response]]
+from media_toolkit.web.sockets import send_at_once
 
 
-async def generate_signature(request: Request, kit: MediaToolkit) -> Response:
-    """Sign one upload: `{"success": true, "signature", "timestamp", "api_key", …}`."""
-    signed = kit.sign_upload()
+def plain_signature(call: Call) -> Response:
+    """The guide's: sign one upload without wishes."""
+    return _signed(call, call.kit.sign_for_browser())
+
+
+def wanted_signature(call: Call) -> Response:
+    """Sign one upload with the wanted parameters, where the policy allows them."""
+    wanted = read_object(call.body) if call.body.strip() else {}
+    return _signed(call, call.kit.sign_for_browser(schemas.read(schemas.WantedUpload, wanted)))
+
+
+def save_metadata(call: Call) -> Response:
+    """Save what the browser uploaded: 201 `{"success": true}`, also at the second time."""
+    response = schemas.read(schemas.UploadedAsset, read_object(call.body))
+    try:
+        call.kit.save_from_browser(response)
+    except SignatureError as error:
+        raise BadRequest(error.message, hint=error.hint) from error
+    return JSONResponse({"success": True}, 201)
+
+
+def notification(call: Call) -> Response:
+    """Take what Cloudinary tells; `changed` is how many rows it changed."""
+    headers = call.request.headers
+    changed = call.kit.receive_notification(
+        call.body, headers.get("X-Cld-Timestamp", ""), headers.get("X-Cld-Signature", "")
+    )
+    return JSONResponse({"success": True, "changed": changed})
+
+
+def description(call: Call) -> Response:
+    """The OpenAPI document."""
+    return JSONResponse(openapi.document())
+
+
+def no_such_path(call: Call) -> Response:
+    """Under ours Streamlit's page would answer what does not exist."""
+    path = call.request.url.path
+    raise NoSuchPath(f"there is no {path[:200]}", hint="see /openapi.json for what there is")
+
+
+def _signed(call: Call, signed: SignedUpload) -> Response:
     return JSONResponse(
         {
             "success": True,
             "signature": signed.fields["signature"],
             "timestamp": int(signed.fields["timestamp"]),
             "api_key": signed.fields["api_key"],
-            "cloud_name": kit.account.cloud_name,
+            "cloud_name": call.kit.account.cloud_name,
             "upload_url": signed.url,
+            # All that is to be sent beside `file`, as the very strings that were signed.
+            "fields": dict(signed.fields),
         },
         headers={"Cache-Control": "no-store"},
     )
 
 
-async def save_metadata(request: Request, kit: MediaToolkit) -> Response:
-    """Save what the browser uploaded: 201 `{"success": true}`, also at the second time."""
-    response = await _json_object(request)
-    missing = [
-        name
-        for name in ("public_id", "secure_url", "resource_type")
-        if not isinstance(response.get(name), str) or not response[name]
-    ]
-    if missing:
-        return _refusal(
-            400,
-            f"{', '.join(missing)} missing or not text",
-            "send public_id, secure_url and resource_type, or Cloudinary's whole response",
-        )
-    try:
-        await run_in_threadpool(kit.save, response)
-    except SignatureError as error:
-        return _refusal(400, error.message, error.hint)
-    return JSONResponse({"success": True}, 201)
+class _Nothing(Endpoint):
+    """Answers 404 whatever the method."""
+
+    def __init__(self) -> None:
+        methods = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+        super().__init__(dict.fromkeys(methods, no_such_path), is_open=True)
 
 
-def _endpoint(handler: Handler, method: str) -> Callable[[Request], Awaitable[Response]]:
-    """Method, caller and error shape, the same for every route."""
-
-    async def answer(request: Request) -> Response:
-        if request.method != method:
-            refusal = _refusal(405, f"{request.method} is not allowed here", f"use {method}")
-            refusal.headers["Allow"] = method
-            return refusal
-        try:
-            kit = await run_in_threadpool(shared_kit)
-            user_id = user_of(request, kit.settings)
-            if user_id is None:
-                return _refusal(401, "not signed in", "sign in to the dashboard in this browser")
-            return await handler(request, kit.acting_as(user_id))
-        except MediaToolkitError as error:
-            if isinstance(error, SettingsError):
-                _log.error("%s", error)
-            return _refusal(error.http_status, error.message, error.hint)
-
-    return answer
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _BadRequest(f"the body is over {MAX_BODY_BYTES:,} bytes")
-    try:
-        parsed = json.loads(body)
-    except ValueError as error:
-        raise _BadRequest(f"the body is not JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise _BadRequest("the body is not a JSON object")
-    return parsed
-
-
-class _BadRequest(MediaToolkitError):
-    http_status = 400
-
-
-def _refusal(status: int, error: str, hint: str = "") -> JSONResponse:
-    return JSONResponse({"success": False, "error": error, "hint": hint}, status)
-
-
+_nothing = _Nothing()
+_endpoints = {
+    "/generate-signature": Endpoint(
+        {"GET": plain_signature, "POST": wanted_signature}, is_limited=True
+    ),
+    "/save-metadata": Endpoint({"POST": save_metadata}, is_limited=True),
+    "/webhooks/cloudinary": Endpoint({"POST": notification}, is_open=True),
+    "/openapi.json": Endpoint({"GET": description, "HEAD": description}, is_open=True),
+}
+# Streamlit answers every other GET with its page: so what is below ours is ours too.
+_BELOW = (*_endpoints, "/webhooks", "/api")
 routes = [
-    Route("/generate-signature", _endpoint(generate_signature, "GET"), methods=_METHODS),
-    Route("/save-metadata", _endpoint(save_metadata, "POST"), methods=_METHODS),
+    *(Route(path, endpoint) for path, endpoint in _endpoints.items()),
+    *(Route(f"{path}/{{rest:path}}", _nothing) for path in _BELOW),
+    *(Route(path, _nothing) for path in ("/webhooks", "/api")),
 ]
 
 
@@ -129,6 +117,7 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
         print(f"Media Toolkit cannot start: {error}", file=sys.stderr, flush=True)
         # Not sys.exit: the server would bury the one sentence that helps under a traceback.
         os._exit(1)
+    send_at_once()
     import pandas  # noqa: F401  what the pages need, loaded before somebody waits for it
 
     # Streamlit collects fully after every rerun: what is loaded by now need not be looked at.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from media_toolkit.errors import SettingsError
 from media_toolkit.settings import Settings
@@ -43,10 +45,9 @@ def sign_in_required(settings: Settings) -> bool:
         SettingsError: for services that are not on this machine without `[auth]`, unless
             MEDIA_TOOLKIT_AUTH=none says that everybody may in.
     """
-    has_auth = _has_auth_section()
     if settings.auth == "none":
         return False
-    if has_auth:
+    if auth_section():
         return True
     if settings.auth == "oidc" or not settings.is_local:
         raise SettingsError(
@@ -57,10 +58,12 @@ def sign_in_required(settings: Settings) -> bool:
     return False
 
 
-def _has_auth_section() -> bool:
+def auth_section() -> Mapping[str, Any]:
+    """`[auth]` of Streamlit's secrets; empty where there is none."""
     import streamlit as st
 
     try:
-        return "auth" in st.secrets
+        found: Mapping[str, Any] = st.secrets.get("auth", {})
     except FileNotFoundError:
-        return False
+        return {}
+    return found

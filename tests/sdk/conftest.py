@@ -51,7 +51,7 @@ def sdk(tmp_path: Path) -> Iterator[SdkTarget]:
         public_url=f"http://{address}",
         allow_private_urls=True,
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(config), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(config), log_level="error", http="h11"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

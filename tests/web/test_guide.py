@@ -120,7 +120,9 @@ def test_missing_fields_and_broken_json_are_400_with_a_reason(
 
 
 def test_a_body_without_end_is_refused(dashboard: Any, kit: mt.MediaToolkit) -> None:
-    assert save(dashboard, b"[" * 2_000_000).status_code == 400
+    answer = save(dashboard, b"[" * 2_000_000)
+    assert (answer.status_code, answer.json()["success"]) == (413, False)
+    assert save(dashboard, b"[" * 200_000).status_code == 400
 
 
 def test_wrong_methods_get_405_and_json_not_the_dashboards_page(
@@ -129,12 +131,43 @@ def test_wrong_methods_get_405_and_json_not_the_dashboards_page(
     for method, path, allowed in (
         ("GET", "save-metadata", "POST"),
         ("DELETE", "save-metadata", "POST"),
-        ("POST", "generate-signature", "GET"),
+        ("DELETE", "generate-signature", "GET, POST"),
+        ("HEAD", "save-metadata", "POST"),
+        ("GET", "webhooks/cloudinary", "POST"),
+        ("TRACE", "openapi.json", "GET, HEAD"),
     ):
         answer = requests.request(method, f"{dashboard.url}/{path}", timeout=30)
         assert answer.status_code == 405
         assert answer.headers["Allow"] == allowed
-        assert answer.json()["success"] is False
+        assert answer.headers["Content-Type"] == "application/json"
+        assert method == "HEAD" or answer.json()["success"] is False
+
+
+def test_what_is_not_below_our_routes_is_404_and_json(dashboard: Any) -> None:
+    for path in (
+        "save-metadata/",
+        "generate-signature/x",
+        "webhooks",
+        "webhooks/x",
+        "webhooks/cloudinary/x",
+        "openapi.json/x",
+        "api",
+        "api/v1/assets",
+    ):
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = requests.request(method, f"{dashboard.url}/{path}", timeout=30)
+            assert (answer.status_code, answer.json()["success"]) == (404, False), path
+            assert answer.json()["hint"]
+
+
+def test_options_tell_what_is_allowed_and_no_other_site_may_read(dashboard: Any) -> None:
+    answer = requests.options(
+        f"{dashboard.url}/save-metadata",
+        headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
+        timeout=30,
+    )
+    assert (answer.status_code, answer.headers["Allow"]) == (204, "POST")
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
 def test_half_an_account_stops_the_start_with_a_sentence_that_names_what_is_missing(

@@ -37,8 +37,32 @@ def _show(kit: MediaToolkit) -> None:
     with st.container(border=True):
         for finding in diagnosis.findings:
             _show_finding(finding)
+    _show_intents(kit)
     st.subheader("Where the data is")
     show_facts(_places(kit))
+
+
+def _show_intents(kit: MediaToolkit) -> None:
+    """Uploads that were signed and never heard of again: lost on the way, or not saved."""
+    intents = kit.intents(limit=200)
+    st.subheader("Signed uploads without a file")
+    if intents.empty:
+        st.caption("None: every upload that was signed has been saved.")
+        return
+    st.caption(
+        "They may still come until they expire. Later ones were given up, or reached"
+        " Cloudinary and not the table: reconcile finds those."
+    )
+    st.dataframe(
+        intents[["user_id", "signed_at", "expires_at", "public_id"]],
+        hide_index=True,
+        column_config={
+            "user_id": "Signed for",
+            "signed_at": st.column_config.DatetimeColumn("Signed"),
+            "expires_at": st.column_config.DatetimeColumn("Expires"),
+            "public_id": "Name",
+        },
+    )
 
 
 def _show_finding(finding: Finding) -> None:

@@ -106,7 +106,9 @@ def _run(data_dir: Path, **settings: Any) -> RunningServer:
         public_url=url,
         **settings,
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(config), log_level="error", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(config), log_level="error", lifespan="on", http="h11")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

@@ -8,7 +8,7 @@ from media_toolkit.dashboard.components import component, no_reaction
 def direct_upload(*, key: str) -> bool:
     """Mount the upload area; True when the user asks to see what was uploaded.
 
-    The browser asks `GET /generate-signature` for each file, posts it to Cloudinary, and
+    The browser asks `POST /generate-signature` for each file, posts it to Cloudinary, and
     posts Cloudinary's answer to `/save-metadata`: all by itself, so that a user may go to
     another page of the dashboard meanwhile.
     """

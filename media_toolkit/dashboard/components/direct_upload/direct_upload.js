@@ -69,7 +69,7 @@ class Upload {
     try {
       this.become("under-way", "Signing …");
       // Uploaded but not saved, at the first try: only saving is left to do.
-      this.response ??= await this.send(await askForSignature());
+      this.response ??= await this.send(await askForSignature(this.kind));
       this.become("under-way", "Saving …");
       await save(this.response);
       this.become("saved", "Saved");
@@ -80,17 +80,17 @@ class Upload {
     }
   }
 
-  send({ signature, timestamp, api_key, upload_url }) {
+  send({ fields, upload_url }) {
     const form = new FormData();
     // The file last, so that its parameters are known when it arrives.
-    for (const [name, value] of Object.entries({ api_key, timestamp, signature })) {
+    for (const [name, value] of Object.entries(fields)) {
       form.append(name, value);
     }
     form.append("file", this.file, this.file.name);
     const request = new XMLHttpRequest();
     this.request = request;
     return new Promise((resolve, reject) => {
-      request.open("POST", upload_url.replace("/auto/upload", `/${this.kind}/upload`));
+      request.open("POST", upload_url.replace(/\/\w+\/upload$/, `/${this.kind}/upload`));
       request.upload.onprogress = ({ loaded, total }) => this.progress(loaded / total);
       request.onabort = () => reject(new Cancelled());
       request.onerror = () =>
@@ -242,31 +242,34 @@ function show() {
   find(".tidy").hidden = isBusy;
 }
 
-async function askForSignature() {
-  const answer = await ask("/generate-signature", { cache: "no-store" }, "sign this upload");
+async function askForSignature(kind) {
+  const answer = await post("/generate-signature", { resource_type: kind }, "sign this upload");
   if (!answer.success) throw new Refused(`It could not be signed: ${inWords(answer)}`);
   return answer;
 }
 
 async function save(response) {
-  const answer = await ask(
-    "/save-metadata",
-    {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(response),
-    },
-    "save it",
-  );
+  const answer = await post("/save-metadata", response, "save it");
   if (!answer.success) throw new Refused(`Uploaded, but not saved: ${inWords(answer)}`);
 }
 
-async function ask(path, options, purpose) {
+async function post(path, body, purpose) {
+  const request = {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  };
   let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Refused(`The dashboard could not be reached to ${purpose}. Is it still running?`);
+  // Many files at once meet the limit of calls a minute: then they wait their turn.
+  for (let tries = 0; tries < 60; tries++) {
+    try {
+      answer = await fetch(path, request);
+    } catch {
+      throw new Refused(`The dashboard could not be reached to ${purpose}. Is it still running?`);
+    }
+    if (answer.status !== 429) break;
+    const seconds = Number(answer.headers.get("Retry-After")) || 1;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   }
   return { error: `the dashboard answered ${answer.status}`, ...parsed(await answer.text()) };
 }

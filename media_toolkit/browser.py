@@ -1,0 +1,194 @@
+"""Uploads by browsers: signed within the policy, saved once they are shown to be true."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from media_toolkit.asset import Asset
+from media_toolkit.cloud.client import check_name
+from media_toolkit.cloud.signing import SignedUpload, verify_response
+from media_toolkit.cloud.transformation import delivery_url
+from media_toolkit.errors import Conflict, PolicyError
+from media_toolkit.identity import Identity
+from media_toolkit.library import Library
+from media_toolkit.policy import UploadPolicy
+from media_toolkit.settings import CloudAccount
+from media_toolkit.store.arrivals import Arrival, ArrivalStore
+from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.intents import LEEWAY, Intent, IntentStore, uploaded_at
+from media_toolkit.store.notifications import NotificationStore
+
+# An answer proves its upload for as long as a signature lives, and as long again for the file;
+# the asset of an older one may be gone by now.
+TAKEN_AT_ITS_WORD_S = 7200
+# A timestamp of the caller's own: within what two clocks may differ.
+CLOCK_SKEW_S = 300
+_log = logging.getLogger("media_toolkit")
+
+
+class BrowserUploads:
+    """What the HTTP API does for pages, which hold no secret and are not believed."""
+
+    def __init__(
+        self,
+        account: CloudAccount,
+        policy: UploadPolicy,
+        library: Library,
+        assets: AssetStore,
+        intents: IntentStore,
+        notifications: NotificationStore,
+        arrivals: ArrivalStore,
+    ) -> None:
+        self._account = account
+        self._policy = policy
+        self._library = library
+        self._assets = assets
+        self._intents = intents
+        self._notifications = notifications
+        self._arrivals = arrivals
+
+    def sign(self, wanted: Mapping[str, Any] | None, identity: Identity) -> SignedUpload:
+        """Sign one upload, and write down that it is to come.
+
+        Args:
+            wanted: upload options. None is the guide's plain call, which signs the timestamp
+                alone where the policy allows that. Otherwise a random public_id is signed
+                unless one is chosen, so that the signature is good for one asset. With a
+                `timestamp` exactly these strings are signed, as Cloudinary's widget needs it.
+
+        Raises:
+            PolicyError: for what the policy does not allow; nothing is written.
+            Conflict: it would overwrite another user's asset. UploadError: unknown option.
+        """
+        options = dict(wanted or {})
+        resource_type = self._policy.resource_type_for(str(options.pop("resource_type", "auto")))
+        if wanted is None and self._policy.forces_nothing:
+            return self._library.sign_upload(identity, resource_type)
+        timestamp = options.pop("timestamp", None)
+        if timestamp is not None and abs(int(timestamp) - time.time()) > CLOCK_SKEW_S:
+            raise PolicyError(
+                "the timestamp is not the present one",
+                hint="set this machine's clock, or leave the timestamp out",
+            )
+        exact = timestamp is not None
+        options = self._policy.permit(options, identity.user_id, exact=exact)
+        if not exact and not options.get("public_id") and not options.get("use_filename"):
+            options |= {"public_id": secrets.token_hex(10), "overwrite": False}
+        if options.get("public_id") and options.get("overwrite") not in (False, "0", "false"):
+            self._library.refuse_foreign(options, identity)
+        stamp = {} if timestamp is None else {"timestamp": int(timestamp)}
+        return self._library.sign_upload(identity, resource_type, **stamp, **options)
+
+    def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
+        """Save what a page says it uploaded, once it is shown to be true.
+
+        A fresh answer with a right signature is not asked about again, unless its URL is not
+        the one that follows from it or the policy limits what no signature covers. Otherwise
+        Cloudinary tells what is so.
+
+        Raises:
+            SignatureError: a wrong signature, missing fields, another asset's URL.
+            PolicyError: it is not what was signed. NotFound: Cloudinary never saw it.
+            Conflict: it is somebody else's.
+        """
+        claimed = Asset.from_response(response, identity.user_id)
+        check_name(claimed.public_id)
+        if response.get("signature"):
+            verify_response(response, self._account.api_secret.get_secret_value())
+            if self._is_proof(claimed):
+                return self._keep(claimed, identity)
+        known = self._library.confirm(claimed)
+        known = replace(known, media_url=delivery_url(self._account, known))
+        return self._keep(known, identity)
+
+    def _is_proof(self, claimed: Asset) -> bool:
+        if self._policy.needs_facts or claimed.version is None:
+            return False
+        is_fresh = abs(time.time() - claimed.version) < TAKEN_AT_ITS_WORD_S
+        return is_fresh and unquote(claimed.media_url) == unquote(
+            delivery_url(self._account, claimed)
+        )
+
+    def _keep(self, asset: Asset, identity: Identity) -> Asset:
+        if self._arrivals.save(Arrival(asset, identity, partial(self._fits, asset, identity))):
+            return asset
+        intent = self._intent_of(asset, identity)
+        wrong = self._policy.objections(
+            asset, identity.user_id, intent.parameters if intent is not None else None
+        )
+        if wrong:
+            raise self._refused(asset, identity, wrong)
+        try:
+            saved = self._assets.save(asset, identity, revive=True)
+        except Conflict:
+            if not self._notifications.claim(asset, identity):
+                raise
+            saved = self._assets.save(asset, identity, revive=True)
+        if intent is not None:
+            self._intents.settle(asset, "save", identity)
+        return saved
+
+    def _fits(self, asset: Asset, identity: Identity, signed: Mapping[str, str]) -> bool:
+        return not self._policy.objections(asset, identity.user_id, signed)
+
+    def _intent_of(self, asset: Asset, identity: Identity) -> Intent | None:
+        """The signature that this upload came by, where it can be told.
+
+        Raises:
+            Conflict: it was signed for another user. PolicyError: the caller's signatures of
+                that time were all for something else.
+        """
+        everybody = Identity(identity.user_id, "admin")
+        found = self._intents.find(asset, "notification", everybody)
+        if found is not None and found.user_id == identity.user_id:
+            return found
+        if found is not None and found.public_id is not None and not identity.role == "admin":
+            raise Conflict(
+                f"{asset} was uploaded by another user",
+                hint="save what you uploaded yourself",
+                ids=(asset.public_id,),
+            )
+        found = self._intents.find(asset, "save", identity)
+        if found is not None and found.user_id == identity.user_id:
+            return found
+        moment = uploaded_at(asset)
+        open_then = [
+            intent
+            for intent in self._intents.unsettled(identity, identity.user_id, limit=100)
+            if intent.signed_at - LEEWAY <= moment <= intent.expires_at + LEEWAY
+        ]
+        if open_then and not self._stands_already(asset, identity):
+            newest = open_then[0].parameters
+            wrong = self._policy.objections(asset, identity.user_id, newest)
+            raise self._refused(asset, identity, wrong or ["its name is not the signed one"])
+        return None
+
+    def _stands_already(self, asset: Asset, identity: Identity) -> bool:
+        found = self._assets.by_identity(
+            asset.resource_type, [asset.public_id], identity, asset.delivery_type
+        )
+        known = found.get(asset.public_id)
+        return known is not None and known.user_id == identity.user_id
+
+    def _refused(self, asset: Asset, identity: Identity, wrong: list[str]) -> PolicyError:
+        # It is in Cloudinary all the same: whoever keeps the account should know.
+        _log.warning(
+            "%s of %s was uploaded and is not saved, %s: %s",
+            asset,
+            identity.user_id,
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}",
+            "; ".join(wrong),
+        )
+        return PolicyError(
+            f"{asset} is not what was signed: {'; '.join(wrong)}",
+            hint="it stays in Cloudinary and is not saved; upload it anew with a signature for it",
+            ids=(asset.public_id,),
+        )

@@ -1,0 +1,359 @@
+"""NotificationStore: what Cloudinary's notifications tell, put into the table once each.
+
+Notifications come late, twice and in any order. So an upload changes nothing when the row's
+version is newer or the asset is gone; a name, a tag or a piece of context holds against what
+was told earlier only; and what arrives before its asset does is kept until then (the marks).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from media_toolkit.asset import Asset
+from media_toolkit.errors import Conflict
+from media_toolkit.identity import Identity
+from media_toolkit.store import saving
+from media_toolkit.store.database import Database
+
+# Longer than any notification is accepted after it was signed.
+RECEIPTS_KEPT_DAYS = 2
+MARKS_KEPT_DAYS = 90
+_FORGOTTEN_AT_ONCE = 50
+# Who applies what Cloudinary tells: no user's own rights.
+_CLOUDINARY = Identity("cloudinary", "admin")
+
+_RECEIPT = sa.text("""
+INSERT INTO notification_receipts (digest) VALUES (:digest) ON CONFLICT DO NOTHING
+RETURNING digest
+""")
+_FORGET = (
+    sa.text(f"""
+DELETE FROM notification_receipts WHERE digest IN (
+    SELECT digest FROM notification_receipts
+    WHERE received_at < NOW() - INTERVAL '{RECEIPTS_KEPT_DAYS} days' LIMIT {_FORGOTTEN_AT_ONCE})
+"""),
+    sa.text(f"""
+DELETE FROM notification_marks WHERE (asset, field) IN (
+    SELECT asset, field FROM notification_marks
+    WHERE told_at < NOW() - INTERVAL '{MARKS_KEPT_DAYS} days' LIMIT {_FORGOTTEN_AT_ONCE})
+"""),
+)
+# In the order of their keys, so that two notifications about the same assets never wait for
+# each other.
+_LOCK = sa.text("""
+SELECT pg_advisory_xact_lock(hashtextextended(key, 21))
+FROM (SELECT unnest(CAST(:keys AS text[])) AS key ORDER BY 1) AS keys
+""")
+_MARK = sa.text("""
+INSERT INTO notification_marks (asset, field, told_at, value)
+SELECT asset, field, :told_at, value
+FROM jsonb_to_recordset(CAST(:marks AS jsonb)) AS m (asset text, field text, value jsonb)
+ON CONFLICT (asset, field) DO UPDATE SET told_at = excluded.told_at, value = excluded.value
+WHERE notification_marks.told_at <= excluded.told_at
+RETURNING asset, field
+""")
+_MARKS = sa.text("""
+SELECT field, told_at, value FROM notification_marks
+WHERE asset = ANY(CAST(:keys AS text[])) ORDER BY told_at
+""")
+_ROW = sa.text("""
+SELECT * FROM cloudinary_files
+WHERE asset_id = :asset_id
+   OR ((resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
+       AND (asset_id IS NULL OR CAST(:asset_id AS text) IS NULL OR :any_asset))
+ORDER BY (asset_id IS NOT DISTINCT FROM :asset_id) DESC LIMIT 1
+FOR UPDATE
+""")
+_HIDE = sa.text("""
+UPDATE cloudinary_files SET deleted_at = COALESCE(deleted_at, NOW())
+WHERE id = :id AND (version IS NULL OR version <= :version)
+""")
+_REPLACED = sa.text("""
+DELETE FROM cloudinary_files
+WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
+""")
+_RENAME = sa.text("""
+UPDATE cloudinary_files SET public_id = :public_id, delivery_type = :delivery,
+    folder = :folder, media_url = :media_url WHERE id = :id
+""")
+_LABEL = sa.text("""
+UPDATE cloudinary_files SET tags = :tags, context = CAST(:context AS jsonb) WHERE id = :id
+""")
+_EAGER = sa.text("""
+UPDATE cloudinary_files SET raw = jsonb_set(raw, '{eager}', CAST(:eager AS jsonb)) WHERE id = :id
+""")
+_CLAIM = sa.text("""
+WITH claimed AS (
+    DELETE FROM notification_marks
+    WHERE asset = :key AND field = 'unclaimed' AND value ? :user_id RETURNING asset)
+UPDATE cloudinary_files SET user_id = :user_id
+WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
+  AND EXISTS (SELECT FROM claimed)
+RETURNING id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The asset that a notification is about, as far as it names it."""
+
+    resource_type: str
+    delivery_type: str
+    public_id: str
+    asset_id: str | None = None
+    version: int | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """What its marks are kept under: the immutable id where it is told, and its name."""
+        name = f"{self.resource_type}/{self.delivery_type}/{self.public_id}"
+        return [self.asset_id, name] if self.asset_id else [name]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing told of one asset.
+
+    Attributes:
+        upload: the whole asset, for an upload; its `user_id` owns the row if it makes one.
+        claimants: who may take that row over, where several could have asked for it.
+        renamed: the new (delivery_type, public_id, asset folder or None).
+        is_gone: it was deleted.
+        tags: tag → whether it is on the asset now. context: key → value, None when removed.
+        eager: the derived files, as Cloudinary lists them.
+    """
+
+    subject: Subject
+    upload: Asset | None = None
+    claimants: Sequence[str] = ()
+    renamed: tuple[str, str, str | None] | None = None
+    is_gone: bool = False
+    tags: Mapping[str, bool] = field(default_factory=dict)
+    context: Mapping[str, str | None] = field(default_factory=dict)
+    eager: Sequence[Mapping[str, Any]] = ()
+
+
+class NotificationStore:
+    """Applies notifications. Threads may share it.
+
+    Args:
+        url_of: the delivery URL of an asset, for one that goes by another name now.
+    """
+
+    def __init__(self, database: Database, url_of: Callable[[Asset], str]) -> None:
+        self._database = database
+        self._url_of = url_of
+
+    def apply(self, digest: str, told_at: datetime, changes: Sequence[Change]) -> int:
+        """Take one notification, entirely or not at all; returns how many changes were news.
+
+        Args:
+            digest: of the message with its signature; a second one of the same is a replay.
+            told_at: when it happened, by Cloudinary's clock.
+
+        Raises:
+            Conflict: it was received before. Unavailable, StoreError: nothing was changed.
+        """
+        with self._database.begin(_CLOUDINARY) as connection:
+            if connection.execute(_RECEIPT, {"digest": digest}).first() is None:
+                raise Conflict(
+                    "this notification was received before", hint="nothing needs to be done"
+                )
+            for statement in _FORGET:
+                connection.execute(statement)
+            keys = sorted({key for change in changes for key in change.subject.keys})
+            connection.execute(_LOCK, {"keys": keys})
+            return sum(self._apply(connection, told_at, change) for change in changes)
+
+    def claim(self, asset: Asset, identity: Identity) -> bool:
+        """Give a row to one of those who may have asked for its upload; whether that was done."""
+        values = {
+            "key": asset.asset_id or str(asset),
+            "user_id": identity.user_id,
+            "kind": asset.resource_type,
+            "delivery": asset.delivery_type,
+            "public_id": asset.public_id,
+        }
+        with self._database.begin(_CLOUDINARY) as connection:
+            return connection.execute(_CLAIM, values).first() is not None
+
+    def _apply(self, connection: sa.Connection, told_at: datetime, change: Change) -> bool:
+        row = self._row(connection, change.subject, any_asset=change.upload is not None)
+        if change.upload is not None:
+            return self._upload(connection, told_at, change, change.upload, row)
+        if change.is_gone:
+            return self._gone(connection, told_at, change.subject, row)
+        if row is not None and _came_after(row, told_at):
+            return False
+        if change.renamed is not None:
+            return self._renamed(connection, told_at, change.subject, change.renamed, row)
+        if change.eager:
+            if row is not None:
+                eager = json.dumps(list(change.eager))
+                connection.execute(_EAGER, {"id": row["id"], "eager": eager})
+            return row is not None
+        return self._labelled(connection, told_at, change, row)
+
+    def _upload(
+        self,
+        connection: sa.Connection,
+        told_at: datetime,
+        change: Change,
+        asset: Asset,
+        row: Mapping[str, Any] | None,
+    ) -> bool:
+        marks = connection.execute(_MARKS, {"keys": change.subject.keys}).mappings().all()
+        if any(mark["field"] == "gone" and _ends(mark["value"], asset) for mark in marks):
+            return False
+        if row is not None and row["asset_id"] in (None, asset.asset_id):
+            known, told = row["version"] or 0, asset.version or 0
+            if told < known or (row["deleted_at"] is not None and told <= known):
+                return False
+            if told == known:
+                # Its labels may have been changed since, by ourselves too: the row knows better.
+                asset = replace(asset, tags=tuple(row["tags"]), context=row["context"])
+        for mark in marks:
+            if mark["told_at"] > told_at:
+                asset = self._marked(asset, mark["field"], mark["value"])
+        news = saving.write(connection, [asset], _CLOUDINARY, revive=True)
+        if change.claimants and row is None:
+            self._mark(connection, told_at, change.subject, {"unclaimed": list(change.claimants)})
+        return bool(news.inserted or news.updated)
+
+    def _marked(self, asset: Asset, name: str, value: Any) -> Asset:
+        """The asset with what was told of it later."""
+        if name == "name":
+            return self._named(asset, *value)
+        kind, _, label = name.partition(":")
+        if kind == "tag":
+            if bool(value) == (label in asset.tags):
+                return asset
+            rest = tuple(tag for tag in asset.tags if tag != label)
+            return replace(asset, tags=(*rest, label) if value else rest)
+        if kind == "context":
+            context = {k: v for k, v in asset.context.items() if k != label}
+            if value is not False:
+                context[label] = value
+            return replace(asset, context=context)
+        return asset
+
+    def _named(self, asset: Asset, delivery_type: str, public_id: str, folder: str | None) -> Asset:
+        folder = folder or public_id.rpartition("/")[0]
+        named = replace(asset, delivery_type=delivery_type, public_id=public_id, folder=folder)
+        return replace(named, media_url=self._url_of(named))
+
+    def _gone(
+        self,
+        connection: sa.Connection,
+        told_at: datetime,
+        subject: Subject,
+        row: Mapping[str, Any] | None,
+    ) -> bool:
+        version = subject.version if subject.version is not None else int(told_at.timestamp())
+        end = {"version": version, "asset_id": subject.asset_id}
+        self._mark(connection, told_at, subject, {"gone": end}, every_key=True)
+        if row is None:
+            return False
+        hidden = connection.execute(_HIDE, {"id": row["id"], "version": version}).rowcount
+        return bool(hidden) and row["deleted_at"] is None
+
+    def _renamed(
+        self,
+        connection: sa.Connection,
+        told_at: datetime,
+        subject: Subject,
+        new: tuple[str, str, str | None],
+        row: Mapping[str, Any] | None,
+    ) -> bool:
+        if not self._mark(connection, told_at, subject, {"name": list(new)}) or row is None:
+            return False
+        before = Asset.from_row(row)
+        asset = self._named(before, *new)
+        if asset.identity == before.identity:
+            return False
+        values = {
+            "id": row["id"],
+            "kind": asset.resource_type,
+            "delivery": asset.delivery_type,
+            "public_id": asset.public_id,
+            "folder": asset.folder,
+            "media_url": asset.media_url,
+        }
+        # Whatever went by that name was overwritten in Cloudinary.
+        connection.execute(_REPLACED, values)
+        connection.execute(_RENAME, values)
+        return True
+
+    def _labelled(
+        self,
+        connection: sa.Connection,
+        told_at: datetime,
+        change: Change,
+        row: Mapping[str, Any] | None,
+    ) -> bool:
+        told: dict[str, Any] = {f"tag:{tag}": on for tag, on in change.tags.items()}
+        # JSON's null would be SQL's: what was removed is false.
+        told |= {f"context:{k}": False if v is None else v for k, v in change.context.items()}
+        news = self._mark(connection, told_at, change.subject, told)
+        if row is None or not news:
+            return False
+        before = asset = Asset.from_row(row)
+        for name in told:
+            if name in news:
+                asset = self._marked(asset, name, told[name])
+        if (asset.tags, asset.context) == (before.tags, before.context):
+            return False
+        values = {
+            "id": row["id"],
+            "tags": list(asset.tags),
+            "context": json.dumps(dict(asset.context)),
+        }
+        connection.execute(_LABEL, values)
+        return True
+
+    @staticmethod
+    def _row(
+        connection: sa.Connection, subject: Subject, any_asset: bool
+    ) -> Mapping[str, Any] | None:
+        values = {
+            "asset_id": subject.asset_id,
+            "kind": subject.resource_type,
+            "delivery": subject.delivery_type,
+            "public_id": subject.public_id,
+            "any_asset": any_asset,
+        }
+        row = connection.execute(_ROW, values).mappings().first()
+        return dict(row) if row is not None else None
+
+    @staticmethod
+    def _mark(
+        connection: sa.Connection,
+        told_at: datetime,
+        subject: Subject,
+        told: Mapping[str, Any],
+        every_key: bool = False,
+    ) -> set[str]:
+        """Keep what was told; returns the fields of which nothing later was told before."""
+        keys = subject.keys if every_key else subject.keys[:1]
+        marks = [{"asset": k, "field": f, "value": v} for k in keys for f, v in told.items()]
+        values = {"marks": json.dumps(marks), "told_at": told_at}
+        return {row.field for row in connection.execute(_MARK, values)}
+
+
+def _came_after(row: Mapping[str, Any], told_at: datetime) -> bool:
+    """Whether the row's bytes were uploaded after that was told: it was told of older ones."""
+    return row["version"] is not None and int(told_at.timestamp()) < row["version"]
+
+
+def _ends(end: Mapping[str, Any], asset: Asset) -> bool:
+    """Whether a deletion was this upload's end: not of another asset, nor of an older version."""
+    if end["asset_id"] and asset.asset_id and end["asset_id"] != asset.asset_id:
+        return False
+    version = asset.version or int((asset.created_at or datetime.now(UTC)).timestamp())
+    return version <= int(end["version"])
