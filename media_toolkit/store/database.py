@@ -124,7 +124,7 @@ class Database:
             Unavailable, Forbidden, StoreError: as `begin`; that script changed nothing.
         """
         with our_errors():
-            connection = retrying(self.engine.connect, is_away)
+            connection = retrying(self.engine.connect, is_away, self._patience_s)
             with connection.execution_options(isolation_level="AUTOCOMMIT"):
                 yield lambda script: _run_script(connection, script)
 

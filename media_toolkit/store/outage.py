@@ -95,7 +95,7 @@ def _translated(error: Exception) -> StoreError:
     if code == _NO_PRIVILEGE:
         of_a_row = "row-level security" in cause
         return Forbidden(
-            cause, hint="only the owner of a row or an admin may change it" if of_a_row else ""
+            cause, hint="only the owner of a row or an admin may change it" if of_a_row else MIGRATE
         )
     if code == _UNIQUE:
         return Conflict(cause)

@@ -59,7 +59,9 @@ def _start(data_dir: Path, ends: ExitStack, **options: Any) -> str:
         public_url=f"http://{address}",
         **options,
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(config), log_level="error", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(config), log_level="error", lifespan="on", http="h11")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
 

@@ -93,6 +93,13 @@ def test_each_row_is_counted_as_what_happened_to_it(
     assert store.get("moved", ANA).asset_id == asset(4).asset_id
 
 
+def test_the_last_that_comes_is_the_newest(store: AssetStore, padding: list[mt.Asset]) -> None:
+    rows = [asset(n * 7919 % 50) for n in range(50)]
+    store.save_many([*padding, *rows], ANA)
+    newest = store.page(AssetFilter(), ANA, limit=50).items
+    assert [row.public_id for row in newest] == [row.public_id for row in rows[::-1]]
+
+
 def test_an_unchanged_row_is_not_even_locked(
     store: AssetStore, database: Database, padding: list[mt.Asset]
 ) -> None:
