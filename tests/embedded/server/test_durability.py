@@ -34,7 +34,8 @@ listener.listen()
 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 config = ServerConfig(Path(sys.argv[1]), "test-cloud", "key", "secret", url)
 print(json.dumps(url), flush=True)
-uvicorn.Server(uvicorn.Config(create_app(config), log_level="error", http="h11")).run(sockets=[listener])
+settings = uvicorn.Config(create_app(config), log_level="error", http="h11")
+uvicorn.Server(settings).run(sockets=[listener])
 """
 
 
