@@ -43,7 +43,7 @@ def test_who_has_signed_in_uploads_as_themselves(
 
 
 def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
-    guarded: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
+    guarded: Any, issuer: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
     context = browser.new_context()
     page = context.new_page()
@@ -58,6 +58,7 @@ def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
     expect(page.locator(".summary")).to_have_text("1 uploaded")
     assert kit.assets()["user_id"].tolist() == ["cy@example.org"]
     page.get_by_role("link", name="Sign out").click()
+    page.wait_for_url(lambda url: url.startswith(issuer.url))
     page.goto(guarded.url)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     context.close()
