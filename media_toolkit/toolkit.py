@@ -15,7 +15,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import date, datetime, timedelta
 
     import pandas as pd
 
@@ -266,12 +266,19 @@ class MediaToolkit:
         return runner.run(Path(source).expanduser(), folder, recursive, progress, **options)
 
     def assets(
-        self, *, order_by: str = "-upload_timestamp", limit: int | None = None, **filters: Any
+        self,
+        *,
+        order_by: str = "-upload_timestamp",
+        limit: int | None = None,
+        as_of: datetime | date | str | None = None,
+        **filters: Any,
     ) -> pd.DataFrame:
         """The matching assets as a DataFrame, one row each; no filter means all.
 
         Args:
             order_by: a column, with "-" before it for descending.
+            as_of: the rows as they stood at that moment, such as "2026-03-01" (UTC) or a
+                datetime; those deleted or purged since are there, those saved since are not.
             filters: see `media_toolkit.AssetFilter`: user_id, resource_type, tags, text …
 
         Returns:
@@ -287,7 +294,7 @@ class MediaToolkit:
         from media_toolkit.store.frames import assets_frame
 
         return assets_frame(
-            self._database, self.identity, AssetFilter.of(**filters), order_by, limit
+            self._database, self.identity, AssetFilter.of(**filters), order_by, limit, as_of
         )
 
     def count(self, **filters: Any) -> int:

@@ -99,7 +99,8 @@ class ReconcilePlan:
         seen = f"{self.listed:,} of {self.total or 0:,} assets listed"
         if self.total is None:
             seen = "nothing listed"
-        text = f"{told or 'no difference'}; {seen} with {self.calls:,} Admin calls"
+        nothing = "no difference" if self.is_complete else "no difference so far"
+        text = f"{told or nothing}; {seen} with {self.calls:,} Admin calls"
         if self.is_complete:
             cost = sum(d.kind != "unsettled_intent" for d in self.differences)
             return text + (f"; apply costs up to {cost:,} more" if cost else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -116,8 +117,7 @@ class AssetStore:
             wanted = wanted.where(c.resource_type == resource_type)
         if delivery_type is not None:
             wanted = wanted.where(c.delivery_type == delivery_type)
-        with self._database.begin(identity) as connection:
-            rows = connection.execute(wanted.limit(3)).mappings().all()
+        rows = self._rows(wanted.limit(3), identity)
         if not rows:
             raise NotFound(
                 f"no asset {public_id!r} in cloudinary_files",
@@ -148,19 +148,13 @@ class AssetStore:
             c.public_id == sa.any_(sa.cast(list(public_ids), c.tags.type)),
             c.deleted_at.is_(None),
         )
-        with self._database.begin(identity) as connection:
-            rows = connection.execute(wanted).mappings().all()
+        rows = self._rows(wanted, identity)
         return {row["public_id"]: Asset.from_row(dict(row)) for row in rows}
 
     def count(self, wanted: AssetFilter, identity: Identity) -> int:
         """How many assets match, exactly."""
-        with self._database.begin(identity) as connection:
-            return int(
-                connection.scalar(
-                    sa.select(sa.func.count()).select_from(files).where(*wanted.conditions())
-                )
-                or 0
-            )
+        query = sa.select(sa.func.count()).select_from(files).where(*wanted.conditions())
+        return self._database.run(identity, lambda connection: connection.scalar(query) or 0)
 
     def page(
         self,
@@ -184,8 +178,7 @@ class AssetStore:
             query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
         backwards = before is not None and after is None
         order = [key_part.asc() if backwards else key_part.desc() for key_part in key.clauses]
-        with self._database.begin(identity) as connection:
-            rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
+        rows = self._rows(query.order_by(*order).limit(limit + 1), identity)
         more, items = len(rows) > limit, [Asset.from_row(dict(row)) for row in rows[:limit]]
         if backwards:
             items.reverse()
@@ -205,8 +198,11 @@ class AssetStore:
             .group_by(c)
             .order_by(sa.desc("n"), c)
         )
-        with self._database.begin(identity) as connection:
-            return [(str(value), int(n)) for value, n in connection.execute(query)]
+        rows = self._database.run(identity, lambda connection: connection.execute(query).all())
+        return [(str(value), int(n)) for value, n in rows]
+
+    def _rows(self, query: sa.Select[Any], identity: Identity) -> Sequence[sa.RowMapping]:
+        return self._database.run(identity, lambda k: k.execute(query).mappings().all())
 
 
 def _cursor(asset: Asset) -> str:

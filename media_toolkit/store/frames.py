@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from media_toolkit.identity import Identity
-from media_toolkit.store import filters
+from media_toolkit.store import filters, history
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import ASSET_COLUMNS
@@ -29,8 +30,9 @@ def assets_frame(
     wanted: AssetFilter,
     order_by: str = "-upload_timestamp",
     limit: int | None = None,
+    as_of: datetime | date | str | None = None,
 ) -> pd.DataFrame:
-    """The matching assets, one row each.
+    """The matching assets, one row each; as they stood at the moment `as_of` where given.
 
     Returns:
         Columns as `ASSET_COLUMNS`. Integers are Int64 or Int32 (nullable), duration is
@@ -45,6 +47,8 @@ def assets_frame(
     )
     if limit is not None:
         query = query.limit(filters.read_limit(limit))
+    if as_of is not None:
+        query = history.as_of(query, as_of)
     return _to_pandas(_fetch(database, identity, query))
 
 

@@ -198,11 +198,14 @@ class IntentStore:
             The intent, now or formerly settled by this upload; None when there is none.
         """
         values = _values(asset, by, identity, timestamp, named_only)
-        with self._database.begin(identity) as connection:
+
+        def work(connection: sa.Connection) -> sa.RowMapping | None:
             # A save and a notification of the same upload would each take an intent.
             connection.execute(_LOCK, {"key": str(asset)})
             row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
-            row = row or connection.execute(_SETTLE, values).mappings().first()
+            return row or connection.execute(_SETTLE, values).mappings().first()
+
+        row = self._database.run(identity, work)
         return Intent.from_row(dict(row)) if row is not None else None
 
     def find(
@@ -271,8 +274,7 @@ class IntentStore:
         self, identity: Identity, settled: bool | None, user_id: str | None, limit: int
     ) -> list[Intent]:
         values = {"settled": settled, "user_id": user_id, "limit": limit}
-        with self._database.begin(identity) as connection:
-            rows = connection.execute(_LISTED, values).mappings().all()
+        rows = self._database.run(identity, lambda c: c.execute(_LISTED, values).mappings().all())
         return [Intent.from_row(dict(row)) for row in rows]
 
     @staticmethod
