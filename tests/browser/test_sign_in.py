@@ -40,3 +40,25 @@ def test_who_has_signed_in_uploads_as_themselves(
     expect(page.locator(".summary")).to_have_text("1 uploaded")
     assert kit.assets()["user_id"].tolist() == ["bo@example.org"]
     context.close()
+
+
+def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
+    guarded: Any, issuer: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(guarded.url)
+    page.get_by_role("button", name="Sign in").click()
+    page.locator("input[name=sub]").fill("cy@example.org")
+    page.locator("button").first.click()
+    expect(page.get_by_role("link", name="Upload")).to_be_visible()
+    page.get_by_role("link", name="Upload").click()
+    expect(page.get_by_text("cy@example.org")).to_be_visible()
+    page.locator("input[type=file]").set_input_files(sample_media / "coffee.png")
+    expect(page.locator(".summary")).to_have_text("1 uploaded")
+    assert kit.assets()["user_id"].tolist() == ["cy@example.org"]
+    page.get_by_role("link", name="Sign out").click()
+    page.wait_for_url(lambda url: url.startswith(issuer.url))
+    page.goto(guarded.url)
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    context.close()
