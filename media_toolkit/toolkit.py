@@ -186,7 +186,12 @@ class MediaToolkit:
         return runner.run(Path(source).expanduser(), folder, recursive, progress, **options)
 
     def assets(
-        self, *, order_by: str = "-upload_timestamp", limit: int | None = None, **filters: Any
+        self,
+        *,
+        order_by: str = "-upload_timestamp",
+        limit: int | None = None,
+        columns: Iterable[str] | None = None,
+        **filters: Any,
     ) -> pd.DataFrame:
         """The matching assets as a DataFrame, one row each; no filter means all.
 
