@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Self
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from media_toolkit.errors import FilterError
 from media_toolkit.store.schema import ASSET_COLUMNS, files
@@ -26,7 +27,8 @@ class AssetFilter:
         user_id, resource_type, delivery_type, format: a value, or several of which one holds.
         tags: all of them. any_tags: at least one.
         folder: this folder and those below it.
-        text: each word occurs in public_id, filename, tags or context; case does not matter.
+        text: each word of it begins a word of public_id, filename, tags or context's values;
+            case does not matter; names are split at separators, capitals and digits.
         uploaded_after (included), uploaded_before (excluded): datetime, date or ISO 8601 text;
             without a time zone it is UTC.
         min_width, min_height: pixels. min_bytes, max_bytes: both included.
@@ -86,7 +88,8 @@ class AssetFilter:
         if folder := _text("folder", self.folder or "").strip("/"):
             below = c.folder.startswith(folder + "/", autoescape=True)
             found.append(sa.or_(c.folder == folder, below))
-        found += [_contains_word(word) for word in _text("text", self.text or "").split()]
+        if text := _text("text", self.text or "").strip():
+            found.append(_has_words(text))
         if self.uploaded_after is not None:
             found.append(c.upload_timestamp >= read_moment("uploaded_after", self.uploaded_after))
         if self.uploaded_before is not None:
@@ -187,16 +190,9 @@ def _text(name: str, value: Any) -> str:
     return text
 
 
-def _contains_word(word: str) -> sa.ColumnElement[bool]:
-    c = files.c
-    haystack = sa.func.concat_ws(
-        " ",
-        c.public_id,
-        c.original_filename,
-        sa.func.array_to_string(c.tags, " "),
-        sa.cast(c.context, sa.Text),
-    )
-    return haystack.icontains(word, autoescape=True)
+def _has_words(typed: str) -> sa.ColumnElement[bool]:
+    query = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
+    return sa.literal_column("cloudinary_files.words").op("@@", is_comparison=True)(query)
 
 
 def read_moment(name: str, value: datetime | date | str) -> datetime:
