@@ -97,7 +97,8 @@ def diagnose(settings: Settings, client: CloudClient, database: Database) -> Dia
                 f"migrations pending: {', '.join(waiting)}",
                 "run: python -m media_toolkit migrate",
             )
-        return Finding("table", "ok", "cloudinary_files is up to date")
+        policy = migrations.policy_of(database)
+        return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")
 
     checks: dict[str, Callable[[], Finding]] = {
         "signing": signatures,

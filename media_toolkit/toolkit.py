@@ -14,7 +14,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import date, datetime, timedelta
 
     import pandas as pd
 
@@ -192,6 +192,7 @@ class MediaToolkit:
         order_by: str = "-upload_timestamp",
         limit: int | None = None,
         columns: Iterable[str] | None = None,
+        as_of: datetime | date | str | None = None,
         **filters: Any,
     ) -> pd.DataFrame:
         """The matching assets as a DataFrame, one row each; no filter means all.
@@ -199,6 +200,8 @@ class MediaToolkit:
         Args:
             order_by: a column, with "-" before it for descending.
             columns: only these, in this order; fewer are faster.
+            as_of: the rows as they stood at that moment, such as "2026-03-01" (UTC) or a
+                datetime; those deleted or purged since are there, those saved since are not.
             filters: see `media_toolkit.AssetFilter`: user_id, resource_type, tags, text …
 
         Returns:
@@ -214,7 +217,7 @@ class MediaToolkit:
         from media_toolkit.store.frames import assets_frame
 
         wanted = AssetFilter.of(**filters)
-        return assets_frame(self._database, self.identity, wanted, order_by, limit, columns)
+        return assets_frame(self._database, self.identity, wanted, order_by, limit, columns, as_of)
 
     def iter_assets(
         self,

@@ -47,7 +47,46 @@ def test_the_official_sdk_runs_as_docs_embedded_shows(kit: mt.MediaToolkit) -> N
     assert (shown.returncode, shown.stdout.strip()) == (0, "image/jpeg"), shown.stderr
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/embedded.md"])
+def test_the_page_on_the_store_runs_from_top_to_bottom(kit: mt.MediaToolkit) -> None:
+    code = "".join(blocks("docs/store.md", "python")) + "kit.close()\n"
+    shown = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_the_login_that_docs_store_proposes_can_do_the_apps_work_and_no_more(
+    kit: mt.MediaToolkit,
+) -> None:
+    text = (ROOT / "docs/store.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"CREATE ROLE dashboard.*;", text)
+    url = kit._database.pooled_url
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql(statement.replace("…", "pw"))
+    try:
+        settings = mt.Settings(
+            database_url=f"postgresql://dashboard:pw@{url.partition('@')[2]}",
+            database_direct_url=url,
+        )
+        with mt.connect(settings) as app:
+            app.upload(ROOT / "sample_media/horse.png", public_id="horse")
+            assert app.count() == 1
+            powers = "RESET ROLE; ALTER TABLE cloudinary_files DISABLE ROW LEVEL SECURITY"
+            with pytest.raises(mt.Forbidden), app._database.begin(app.identity) as connection:
+                connection.exec_driver_sql(powers)
+    finally:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql("DROP ROLE dashboard")
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "docs/guide.md", "docs/embedded.md", "docs/store.md", "sql/README.md"],
+)
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from media_toolkit import media
 from media_toolkit.asset import Asset
-from media_toolkit.errors import Conflict, MediaToolkitError, StoreError
+from media_toolkit.errors import Conflict, MediaToolkitError, StoreError, Unavailable
 from media_toolkit.identity import Identity
 from media_toolkit.ingest.report import IngestReport, Result
 from media_toolkit.ingest.sources import Item, folder_items
@@ -151,6 +151,11 @@ class Runner:
         batch, unsaved[:] = list(unsaved), []
         try:
             self._store.save_many([asset for _, asset in batch], self._identity, revive=True)
+        except Unavailable as error:
+            # Row by row would wait for Postgres as often as there are rows.
+            error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"
+            for item, _ in batch:
+                results[item.label] = _failed(item, error)
         except StoreError:
             for item, asset in batch:
                 self._save_one(item, asset, results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -120,8 +121,7 @@ class AssetStore:
             wanted = wanted.where(c.resource_type == resource_type)
         if delivery_type is not None:
             wanted = wanted.where(c.delivery_type == delivery_type)
-        with self._database.begin(identity) as connection:
-            rows = connection.execute(wanted.limit(3)).mappings().all()
+        rows = self._rows(wanted.limit(3), identity)
         if not rows:
             raise NotFound(
                 f"no asset {public_id!r} in cloudinary_files",
@@ -152,8 +152,7 @@ class AssetStore:
             c.public_id == sa.any_(sa.cast(list(public_ids), c.tags.type)),
             c.deleted_at.is_(None),
         )
-        with self._database.begin(identity) as connection:
-            rows = connection.execute(wanted).mappings().all()
+        rows = self._rows(wanted, identity)
         return {row["public_id"]: Asset.from_row(dict(row)) for row in rows}
 
     def count(self, wanted: AssetFilter, identity: Identity, is_exact: bool = False) -> Count:
@@ -190,20 +189,22 @@ class AssetStore:
             query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
         backwards = before is not None and after is None
         order = [key_part.asc() if backwards else key_part.desc() for key_part in key.clauses]
-        with self._database.begin(identity) as connection:
+
+        def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
             rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
-            position: int | None = 1
-            if rows and (after is not None or before is not None):
-                first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]
-                newer = (
-                    sa.select(sa.literal(1))
-                    .where(*wanted.conditions())
-                    .where(key > sa.tuple_(first["upload_timestamp"], first["id"]))
-                    .limit(CAP)
-                )
-                counted = sa.select(sa.func.count()).select_from(newer.subquery())
-                ahead = int(connection.scalar(counted) or 0)
-                position = ahead + 1 if ahead < CAP else None
+            if not rows or (after is None and before is None):
+                return rows, 1
+            first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]
+            newer = (
+                sa.select(sa.literal(1))
+                .where(*wanted.conditions())
+                .where(key > sa.tuple_(first["upload_timestamp"], first["id"]))
+                .limit(CAP)
+            )
+            ahead = connection.scalar(sa.select(sa.func.count()).select_from(newer.subquery()))
+            return rows, ahead + 1 if ahead is not None and ahead < CAP else None
+
+        rows, position = self._database.run(identity, read)
         more, items = len(rows) > limit, [Asset.from_row(dict(row)) for row in rows[:limit]]
         if backwards:
             items.reverse()
@@ -214,6 +215,9 @@ class AssetStore:
             _cursor(items[0]) if items and has_previous else None,
             position,
         )
+
+    def _rows(self, query: sa.Select[Any], identity: Identity) -> Sequence[sa.RowMapping]:
+        return self._database.run(identity, lambda k: k.execute(query).mappings().all())
 
 
 def _cursor(asset: Asset) -> str:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 # https://neon.com/docs/introduction/compute-lifecycle
 MAX_IDLE_S = 240
 CONNECT_TIMEOUT_S = 10
+# A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
+PATIENCE_S = 12.0
 APP_ROLE = "media_toolkit_app"
 
 # Both last for the transaction, so a pooler may give its connection to anybody afterwards. A
@@ -44,10 +46,14 @@ class Database:
     Args:
         pooled_url: for work: `postgresql://…`, Neon's pooled or direct string.
         direct_url: for migrations; Neon's pooler keeps no session state.
+        patience_s: how long a Postgres that is away is waited for before `Unavailable`.
     """
 
-    def __init__(self, pooled_url: str, direct_url: str | None = None) -> None:
+    def __init__(
+        self, pooled_url: str, direct_url: str | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
         self._pooled_url = pooled_url
+        self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
 
     @cached_property
@@ -77,19 +83,19 @@ class Database:
         """One transaction as `identity`: committed at the end, rolled back on an error.
 
         It acts as the role `media_toolkit_app` with the identity's claims; row-level security
-        decides. Connecting is tried again for `PATIENCE_S`; what runs inside is not: `run`.
+        decides. Connecting is tried again for `patience_s`; what runs inside is not: `run`.
 
         Raises:
             Unavailable: when Postgres cannot be reached. Forbidden, StoreError: it refuses.
         """
         with our_errors():
-            connection = retrying(self.engine.connect, is_away)
+            connection = retrying(self.engine.connect, is_away, self._patience_s)
             with connection, connection.begin():
                 connection.execute(_ACT_AS, {"claims": _claims(identity)})
                 yield connection
 
     def run(self, identity: Identity, work: Callable[[sa.Connection], T]) -> T:
-        """`work(connection)` in one transaction as `identity`; run again, for `PATIENCE_S`, when
+        """`work(connection)` in one transaction as `identity`; run again, for `patience_s`, when
         Postgres goes away under it: for work that may happen twice.
 
         Raises:
@@ -102,7 +108,7 @@ class Database:
                 return work(connection)
 
         with our_errors():
-            return retrying(once, is_passing)
+            return retrying(once, is_passing, self._patience_s)
 
     @contextmanager
     def arrow(self, identity: Identity) -> Iterator[ArrowConnection]:
@@ -114,7 +120,7 @@ class Database:
         Raises:
             Unavailable, Forbidden, StoreError: as `begin`.
         """
-        with our_errors(), retrying(self._connect_arrow, is_away) as connection:
+        with our_errors(), retrying(self._connect_arrow, is_away, self._patience_s) as connection:
             _act_in_arrow(connection, identity)
             yield connection
 
@@ -127,7 +133,7 @@ class Database:
                 return work(connection)
 
         with our_errors():
-            return retrying(once, is_passing)
+            return retrying(once, is_passing, self._patience_s)
 
     @contextmanager
     def direct(self) -> Iterator[sa.Connection]:
@@ -143,14 +149,17 @@ class Database:
         )
         with our_errors():
             try:
-                with retrying(engine.connect, is_away) as connection, connection.begin():
+                with (
+                    retrying(engine.connect, is_away, self._patience_s) as connection,
+                    connection.begin(),
+                ):
                     yield connection
             finally:
                 engine.dispose()
 
     def ping(self) -> str:
         """The server's version, e.g. "18.4": shows that Postgres answers. Acts as nobody."""
-        with our_errors(), retrying(self.engine.connect, is_away) as connection:
+        with our_errors(), retrying(self.engine.connect, is_away, self._patience_s) as connection:
             return str(connection.scalar(sa.text("SHOW server_version"))).split(" ")[0]
 
     def close(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -61,7 +63,8 @@ def count(
         FilterError: for a value that cannot be read.
     """
     conditions = wanted.conditions()
-    with database.begin(identity) as connection:
+
+    def read(connection: sa.Connection) -> Count:
         if is_exact:
             return Count(
                 connection.scalar(sa.select(sa.func.count()).select_from(files).where(*conditions))
@@ -75,6 +78,8 @@ def count(
         if found <= CAP:
             return Count(found)
         return Count(max(found, _estimate(connection, conditions)), is_exact=False)
+
+    return database.run(identity, read)
 
 
 def facets(
@@ -93,13 +98,19 @@ def facets(
             ids=tuple(unknown),
         )
     conditions = wanted.conditions()
-    with database.begin(identity) as connection:
+
+    def read(connection: sa.Connection) -> Facets:
         if _is_everything(wanted) and _has_counts(connection):
             return _kept(connection, names)
         c = files.c
         query = sa.select(*(c[name] for name in names)).where(*conditions)
         query = query.order_by(c.upload_timestamp.desc(), c.id.desc()).limit(CAP + 1)
-        rows = connection.execute(query).all()
+        return _counted(connection.execute(query).all(), names)
+
+    return database.run(identity, read)
+
+
+def _counted(rows: Sequence[sa.Row[Any]], names: tuple[str, ...]) -> Facets:
     found = Facets(min(len(rows), CAP), len(rows) <= CAP)
     for position, name in enumerate(names):
         counter: Counter[str] = Counter()

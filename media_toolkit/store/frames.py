@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from media_toolkit.errors import FilterError
 from media_toolkit.identity import Identity
-from media_toolkit.store import filters
+from media_toolkit.store import filters, history
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import ASSET_COLUMNS
@@ -39,8 +39,9 @@ def assets_frame(
     order_by: str = "-upload_timestamp",
     limit: int | None = None,
     columns: Iterable[str] | None = None,
+    as_of: datetime | date | str | None = None,
 ) -> pd.DataFrame:
-    """The matching assets, one row each.
+    """The matching assets, one row each; as they stood at the moment `as_of` where given.
 
     Returns:
         Columns as `ASSET_COLUMNS`, or those asked for. Integers are Int64 or Int32 (nullable),
@@ -50,7 +51,10 @@ def assets_frame(
     Raises:
         FilterError: for a word, column or value that cannot be read. Unavailable: no Postgres.
     """
-    statement, values = _through_settings(_select(wanted, order_by, limit, columns))
+    query = _select(wanted, order_by, limit, columns)
+    if as_of is not None:
+        query = history.as_of(query, as_of)
+    statement, values = _through_settings(query)
 
     def fetch(connection: ArrowConnection) -> pa.Table:
         with _executed(connection, statement, values) as cursor:

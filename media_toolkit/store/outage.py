@@ -14,8 +14,6 @@ from media_toolkit.errors import Conflict, Forbidden, StoreError, Unavailable
 
 T = TypeVar("T")
 
-# A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
-PATIENCE_S = 12.0
 MIGRATE = "run: python -m media_toolkit migrate"
 
 _UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION = "42P01", "42704", "42883"
@@ -29,12 +27,14 @@ _CONCURRENT = ("40001", "40P01")
 _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding")
 
 
-def retrying(call: Callable[[], T], is_worth_it: Callable[[BaseException], bool]) -> T:
-    """Call until it succeeds, for `PATIENCE_S` after the first failure, with jitter between."""
+def retrying(
+    call: Callable[[], T], is_worth_it: Callable[[BaseException], bool], patience_s: float
+) -> T:
+    """Call until it succeeds, for `patience_s` at most, with jitter between."""
     for attempt in Retrying(
         retry=retry_if_exception(is_worth_it),
         wait=wait_random_exponential(multiplier=0.1, max=1.5),
-        stop=stop_after_delay(PATIENCE_S),
+        stop=stop_after_delay(patience_s),
         reraise=True,
     ):
         with attempt:
@@ -93,7 +93,10 @@ def _translated(error: Exception) -> StoreError:
             cause, hint='let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
         )
     if code == _NO_PRIVILEGE:
-        return Forbidden(cause, hint="only the owner of a row or an admin may change it")
+        of_a_row = "row-level security" in cause
+        return Forbidden(
+            cause, hint="only the owner of a row or an admin may change it" if of_a_row else MIGRATE
+        )
     if code == _UNIQUE:
         return Conflict(cause)
     return StoreError(cause)

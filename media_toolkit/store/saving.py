@@ -38,7 +38,7 @@ SELECT {_COLUMNS} FROM cloudinary_files WITH NO DATA
 """
 _COPY = f"COPY pg_temp.media_toolkit_incoming ({_COLUMNS}) FROM STDIN"
 _STAGED = "pg_temp.media_toolkit_incoming"
-_GIVEN = "jsonb_populate_recordset(NULL::cloudinary_files, CAST(:rows AS jsonb))"
+_GIVEN = "jsonb_populate_recordset(NULL::cloudinary_files, CAST(:rows AS jsonb)) WITH ORDINALITY"
 
 
 def _names(row: str) -> str:
@@ -75,14 +75,15 @@ SET {", ".join(f"{name} = new.{name}" for name in _WRITTEN)}
 FROM {{source}} AS new
 WHERE old.asset_id = new.asset_id AND {{mine}} AND {{old}} <> {{new}} AND {{not_older}}
 """
+# What stands there as it comes, or stands already under the name that it has moved on to.
+_KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, false)"
+_LATE = "old.asset_id = new.asset_id AND {old} <> {new} AND {mine}"
+_NOT_THERE = "NOT EXISTS (SELECT FROM cloudinary_files AS old WHERE {condition})"
+_DROP = "DELETE FROM {source} AS new USING cloudinary_files AS old WHERE {condition}"
 _UPSERT = f"""
 WITH written AS (
     INSERT INTO cloudinary_files AS stood ({_COLUMNS})
-    SELECT {_COLUMNS} FROM {{source}} AS new
-    WHERE NOT EXISTS (
-        SELECT FROM cloudinary_files AS old
-        WHERE {{old}} = {{new}} AND {{mine}} AND NOT coalesce({{not_older}} AND {{differs}}, false))
-      {{stays}}
+    SELECT {_COLUMNS} FROM {{source}} AS new {{which}}
     ON CONFLICT (resource_type, delivery_type, public_id) DO UPDATE
     SET {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}, deleted_at = NULL
     -- Another user's row is let through, for row-level security to refuse aloud.
@@ -90,10 +91,6 @@ WITH written AS (
     RETURNING xmax = 0 AS inserted)
 SELECT count(*) FILTER (WHERE inserted) AS inserted, count(*) AS written FROM written
 """
-# A late message under an old name, when the row has moved on.
-_STAYS = """AND NOT EXISTS (
-          SELECT FROM cloudinary_files AS old
-          WHERE old.asset_id = new.asset_id AND {old} <> {new} AND {mine})"""
 _TAKEN = sa.text("""
 SELECT * FROM media_toolkit_rules.taken(
     CAST(:resource_types AS text[]), CAST(:delivery_types AS text[]),
@@ -118,9 +115,14 @@ class SaveReport:
 
 
 class _Statements:
-    """The statements of one save, reading what comes from `source`."""
+    """The statements of one save, reading what comes from `source`.
 
-    def __init__(self, source: str) -> None:
+    Rows are written in the order in which they come: the last is the newest. A join gives its
+    rows in any order, so staged rows that need no writing are deleted beforehand, and given
+    ones are sorted.
+    """
+
+    def __init__(self, source: str, is_staged: bool) -> None:
         words = {
             "source": source,
             "old": _names("old"),
@@ -133,18 +135,25 @@ class _Statements:
             "not_older_now": _at_conflict(_NOT_OLDER),
             "differs_now": _at_conflict(_DIFFERS),
         }
+        known, late = _KNOWN.format(**words), _LATE.format(**words)
+        which = ""
+        if not is_staged:
+            there = " AND ".join(_NOT_THERE.format(condition=c) for c in (known, late))
+            which = f"WHERE {there} ORDER BY ordinality"
         self.moved = sa.text(_MOVED.format(**words))
         self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
         self.follow = sa.text(_FOLLOW.format(**words))
-        self.upsert = sa.text(_UPSERT.format(stays="", **words))
-        self.upsert_after_moves = sa.text(_UPSERT.format(stays=_STAYS.format(**words), **words))
+        self.drop_late = sa.text(_DROP.format(source=source, condition=late))
+        self.drop_known = sa.text(_DROP.format(source=source, condition=known))
+        self.upsert = sa.text(_UPSERT.format(which=which, **words))
 
 
 def _at_conflict(condition: str) -> str:
     return condition.replace("old.", "stood.").replace("new.", "excluded.")
 
 
-_FROM_GIVEN, _FROM_STAGED = _Statements(_GIVEN), _Statements(_STAGED)
+_FROM_GIVEN = _Statements(_GIVEN, is_staged=False)
+_FROM_STAGED = _Statements(_STAGED, is_staged=True)
 
 
 def save_batch(
@@ -187,13 +196,16 @@ def write(
             cursor.copy_expert(_COPY, _CopyText(assets))
         finally:
             cursor.close()
-    has_moved = connection.scalar(statements.moved, values)
+    is_staged = statements is _FROM_STAGED
     followed = 0
-    if has_moved:
+    if connection.scalar(statements.moved, values):
         connection.execute(statements.clear_the_way, values)
         followed = connection.execute(statements.follow, values).rowcount
-    upsert = statements.upsert_after_moves if has_moved else statements.upsert
-    told = connection.execute(upsert, values).one()
+        if is_staged:
+            connection.execute(statements.drop_late, values)
+    if is_staged:
+        connection.execute(statements.drop_known, values)
+    told = connection.execute(statements.upsert, values).one()
     updated = told.written - told.inserted + followed
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
 

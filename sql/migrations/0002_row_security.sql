@@ -3,14 +3,22 @@
 -- may be read is said by sql/policies; until one of its files is applied, nobody's may.
 
 DO $$ BEGIN
-    CREATE ROLE media_toolkit_app NOLOGIN;
+    IF to_regrole('media_toolkit_app') IS NULL THEN
+        CREATE ROLE media_toolkit_app NOLOGIN;
+    END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;  -- roles are the whole server's: another database of it has been migrated before
+    NULL;  -- roles are the whole server's: another database of it is migrated just now
 END $$;
 DO $$ BEGIN
     -- A superuser may act as anybody; everybody else must be told so, even who made the role.
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER) THEN
         EXECUTE format('GRANT media_toolkit_app TO %I', CURRENT_USER);
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    -- Made by another login of the server, which must have let this one in.
+    IF NOT pg_has_role('media_toolkit_app', 'MEMBER') THEN
+        RAISE EXCEPTION 'the role media_toolkit_app is another login''s; let that one run: '
+            'GRANT media_toolkit_app TO "%"', CURRENT_USER;
     END IF;
 END $$;
 

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -261,6 +262,18 @@ def test_a_polite_kill_of_the_stack_stops_postgres_too(fresh: Path) -> None:
     os.kill(pid, signal.SIGTERM)
     assert wait_for(lambda: not processes_of(fresh))
     assert not (fresh / "postgres/postmaster.pid").exists()
+
+
+def test_a_stack_that_is_about_to_end_is_waited_for_and_then_started_anew(fresh: Path) -> None:
+    files = StackFiles(fresh)
+    files.create()
+    ending = users.try_lock(files.supervisor_lock)
+    assert ending is not None
+    release = threading.Timer(1, os.close, [ending])
+    release.start()
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        assert kit.count() == 0
+    release.join()
 
 
 def test_a_deleted_home_ends_its_stack(temporary_home: TemporaryHome) -> None:

@@ -35,6 +35,7 @@ default_pool_size = 20
 max_client_conn = 200
 logfile = {folder}/log
 server_login_retry = 1
+query_wait_timeout = {patience_s}
 """
 
 
@@ -53,8 +54,12 @@ class Pooler:
 
 
 @contextmanager
-def pooler_of(database_url: str) -> Iterator[Pooler]:
-    """PgBouncer in transaction mode before the Postgres of `database_url`."""
+def pooler_of(database_url: str, patience_s: int = 120) -> Iterator[Pooler]:
+    """PgBouncer in transaction mode before the Postgres of `database_url`.
+
+    Args:
+        patience_s: how long a client may wait for a Postgres that is away; its default.
+    """
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     parts = urlsplit(database_url)
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -63,7 +68,13 @@ def pooler_of(database_url: str) -> Iterator[Pooler]:
     settings = folder / "pgbouncer.ini"
     (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
     settings.write_text(
-        _SETTINGS.format(host=parts.hostname, server_port=parts.port, port=port, folder=folder)
+        _SETTINGS.format(
+            host=parts.hostname,
+            server_port=parts.port,
+            port=port,
+            folder=folder,
+            patience_s=patience_s,
+        )
     )
     # It refuses to run as root; the embedded Postgres has made this user for the same reason.
     user = "pgserver" if os.geteuid() == 0 else None
@@ -95,6 +106,12 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
                 return
         time.sleep(0.02)
     raise AssertionError(f"PgBouncer did not start: status {process.poll()}")
+
+
+@pytest.fixture(scope="session")
+def pooler_before() -> Any:
+    """PgBouncer before another Postgres: `with pooler_before(database_url) as pooler`."""
+    return pooler_of
 
 
 @pytest.fixture(scope="session")

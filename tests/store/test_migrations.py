@@ -12,8 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 import media_toolkit as mt
+from media_toolkit.identity import Identity
 from media_toolkit.store import migrations
+from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.database import Database
+from media_toolkit.store.filters import AssetFilter
 
 GUIDE_TABLE = """
 CREATE TABLE IF NOT EXISTS cloudinary_files (
@@ -27,6 +30,16 @@ CREATE TABLE IF NOT EXISTS cloudinary_files (
 INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id) VALUES
     ('old', 'https://res.cloudinary.com/demo/image/upload/old.jpg', 'image', 'user_123')
 """
+
+GUIDE_INSERT = """
+INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id)
+VALUES (%s, %s, %s, %s)
+"""
+GUIDE_SELECT = """
+SELECT id, public_id, media_url, resource_type, user_id, upload_timestamp
+FROM cloudinary_files ORDER BY id
+"""
+ANA = Identity("ana")
 
 
 @pytest.fixture
@@ -81,9 +94,69 @@ def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Databa
 
 
 def test_a_database_without_the_table_says_what_to_run(empty_database: Database) -> None:
-    from media_toolkit.identity import Identity
-    from media_toolkit.store.assets import AssetStore
-    from media_toolkit.store.filters import AssetFilter
-
     with pytest.raises(mt.StoreError, match="python -m media_toolkit migrate"):
-        AssetStore(empty_database).count(AssetFilter(), Identity("ana"))
+        AssetStore(empty_database).count(AssetFilter(), ANA)
+
+
+def test_the_guides_owner_without_any_privilege_migrates_and_goes_on_as_before(
+    stack: Any, empty_database: Database
+) -> None:
+    """As on Neon: the owner is no superuser, and forced policies hold for owners too."""
+    server = Database(stack.database_url)
+    name = empty_database.pooled_url.rpartition("/")[2]
+    place = stack.database_url.partition("@")[2].rpartition("/")[0]
+    with server.direct() as connection:
+        connection.exec_driver_sql("CREATE ROLE guide_owner LOGIN PASSWORD 'pw'")
+        # What who creates a role gets of it since Postgres 16.
+        connection.exec_driver_sql(
+            "GRANT media_toolkit_app TO guide_owner WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
+        )
+        connection.exec_driver_sql(f"ALTER DATABASE {name} OWNER TO guide_owner")
+    owner = Database(f"postgresql://guide_owner:pw@{place}/{name}")
+    try:
+        with owner.direct() as connection:
+            connection.exec_driver_sql(GUIDE_TABLE)
+        migrations.migrate(owner)
+        with owner.direct() as connection:
+            connection.exec_driver_sql(GUIDE_INSERT, ("new", "https://x/new.jpg", "image", "u"))
+        with owner.direct() as connection:
+            rows = connection.exec_driver_sql(GUIDE_SELECT).all()
+        assert [(row.public_id, row.user_id) for row in rows] == [("old", "user_123"), ("new", "u")]
+        store = AssetStore(owner)
+        assert [row.id for row in store.page(AssetFilter(), ANA).items] == [2, 1]
+        with pytest.raises(mt.Conflict, match="belongs to user_123"):
+            store.save(mt.Asset("old", "https://x/old.jpg", "image", "ana"), ANA)
+        old = mt.Asset("old", "https://x/old.jpg", "image", "user_123", asset_id="a" * 32)
+        assert store.save(old, Identity("user_123")).asset_id == "a" * 32
+    finally:
+        owner.close()
+        with empty_database.direct() as connection:
+            connection.exec_driver_sql("DROP OWNED BY guide_owner CASCADE")
+        with server.direct() as connection:
+            me = connection.scalar(sa.text("SELECT CURRENT_USER"))
+            connection.exec_driver_sql(f"ALTER DATABASE {name} OWNER TO {me}")
+            connection.exec_driver_sql("DROP OWNED BY guide_owner")
+            connection.exec_driver_sql("DROP ROLE guide_owner")
+        server.close()
+
+
+def test_a_policy_that_is_chosen_holds_until_another_is(empty_database: Database) -> None:
+    assert migrations.policy_of(empty_database) is None
+    assert "policies/private" in migrations.migrate(empty_database, "private")
+    assert migrations.migrate(empty_database) == []
+    assert migrations.policy_of(empty_database) == "private"
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("UPDATE media_toolkit_policy SET checksum = 'edited since'")
+    assert migrations.migrate(empty_database) == ["policies/private"]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: migrations.migrate(empty_database, "team"), range(4)))
+    assert sorted(itertools.chain.from_iterable(done)) == ["policies/team"]
+
+
+def test_pending_and_applied_write_nothing(empty_database: Database) -> None:
+    migrations.pending(empty_database)
+    migrations.applied(empty_database)
+    migrations.policy_of(empty_database)
+    with empty_database.direct() as connection:
+        tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert connection.scalar(sa.text(tables)) == 0

@@ -83,9 +83,7 @@ def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaTo
     for thread in threads:
         thread.join()
     library.save_many([response(1, version=9999, tags=["other"], format="webp")])
-    with pytest.raises(mt.StoreError), library._database.begin(library.identity) as connection:
-        connection.execute(sa.text("DELETE FROM cloudinary_files WHERE user_id = 'ana'"))
-        connection.execute(sa.text("SELECT 1 / 0"))
+    _remove_and_fail(library)
     with library._database.begin(library.identity) as connection:
         connection.execute(
             sa.text("UPDATE cloudinary_files SET deleted_at = now() WHERE version = 2")
@@ -95,6 +93,15 @@ def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaTo
     kept = library.facets(*names)
     assert dict(kept) == dict(library.facets(*names, uploaded_after="2000-01-01"))
     assert dict(kept["tags"])["many"] == 45
+
+
+def _remove_and_fail(library: mt.MediaToolkit) -> None:
+    def work(connection: sa.Connection) -> None:
+        connection.execute(sa.text("DELETE FROM cloudinary_files WHERE user_id = 'ana'"))
+        connection.execute(sa.text("SELECT 1 / 0"))
+
+    with pytest.raises(mt.StoreError):
+        library._database.run(library.identity, work)
 
 
 def test_a_page_says_where_it_stands(library: mt.MediaToolkit) -> None:

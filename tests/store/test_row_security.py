@@ -342,3 +342,15 @@ def test_a_login_without_any_power_works_once_it_is_let_in(
         store.save(asset(1, "bob"), BOB)
     guest.close()
     owner.close()
+
+
+@pytest.mark.parametrize("route", ["direct"])
+def test_on_the_embedded_stack_the_setting_alone_chooses_the_policy(
+    settings: mt.Settings, theirs: mt.Asset
+) -> None:
+    with mt.connect(settings.model_copy(update={"policy": "private"}), user_id="bob") as kit:
+        assert kit.count() == 0
+    with mt.connect(settings, user_id="bob") as kit:
+        assert kit.count() == 0, "unset, what was chosen last stays"
+    with mt.connect(settings.model_copy(update={"policy": "team"}), user_id="bob") as kit:
+        assert kit.count() == 1

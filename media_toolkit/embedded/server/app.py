@@ -174,7 +174,7 @@ class _DeliveryRoute(Route):
     """Delivery paths have the shape of API paths too, so those are left to the API's routes."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] == "http" and scope["path"].startswith("/v1_1/"):
+        if scope["type"] == "http" and scope["path"].startswith(("/v1_1/", "/v2/")):
             return Match.NONE, {}
         return super().matches(scope)
 

@@ -157,8 +157,8 @@ class Responses:
         return answer
 
     def detailed(self, asset: Asset, derived: list[Derived]) -> dict[str, Any]:
-        """Everything about one asset, with what was derived from it."""
-        answer = self.listed(asset, tags=True, context=True)
+        """Everything about one asset, with what was derived from it; no tags, no `tags`."""
+        answer = self.listed(asset, tags=bool(asset.tags), context=True)
         answer |= {
             "etag": asset.etag,
             "version_id": asset.version_id,

@@ -187,3 +187,11 @@ def test_usage_counts_what_is_stored(server: Any, draw: Draw) -> None:
     usage = server.admin("usage").json()
     assert (usage["resources"], usage["derived_resources"]) == (1, 1)
     assert usage["storage"]["usage"] == stored["bytes"] + stored["eager"][0]["bytes"]
+
+
+@pytest.mark.parametrize("path", ["/v1_1/{}/image/sprite", "/v2/{}/analysis/analyze/captioning"])
+def test_a_route_that_is_not_there_is_404(server: Any, path: str) -> None:
+    url = server.url + path.format(server.config.cloud_name)
+    answer = server.session.post(url, auth=server.auth)
+    assert answer.status_code == 404
+    assert path.rpartition("/")[2] in answer.json()["error"]["message"]

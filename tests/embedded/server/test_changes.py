@@ -76,7 +76,7 @@ def test_tags_are_changed_on_many_assets(
     ids = fields.pop("public_ids")
     answer = server.session.post(f"{server.api}/image/tags", data={**fields, "public_ids[]": ids})
     assert answer.json() == {"public_ids": ["p", "q"]}
-    assert sorted(server.admin("resources/image/upload/q").json()["tags"]) == expected
+    assert sorted(server.admin("resources/image/upload/q").json().get("tags", [])) == expected
 
 
 def test_context_is_added_to_and_removed(server: Any, draw: Draw) -> None:

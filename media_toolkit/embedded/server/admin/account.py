@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
+from ..form import MAX_FILE_BYTES
 from ..formats import MAX_PIXELS, MAX_TOTAL_PIXELS
 from ..responses import timestamp
 from .request import after_text, max_results, page_end, query, resource_type
@@ -62,11 +63,13 @@ class AdminAccount:
             "resources": assets,
             "derived_resources": derived,
         }
-        if day is None:
-            answer["media_limits"] = {
-                "image_max_px": MAX_PIXELS,
-                "asset_max_total_px": MAX_TOTAL_PIXELS,
-            }
+        answer["media_limits"] = {
+            "image_max_size_bytes": MAX_FILE_BYTES,
+            "video_max_size_bytes": MAX_FILE_BYTES,
+            "raw_max_size_bytes": MAX_FILE_BYTES,
+            "image_max_px": MAX_PIXELS,
+            "asset_max_total_px": MAX_TOTAL_PIXELS,
+        }
         return JSONResponse(answer)
 
     async def tags(self, request: Request) -> Response:

@@ -22,7 +22,7 @@ from ..naming import check_folder
 from ..notifications import Origin
 from ..parameters import boolean, context, coordinates, tags
 from ..records import Asset
-from ..responses import timestamp
+from ..responses import add_extras, timestamp
 from .request import body, resource_type
 
 _PARAMETERS = frozenset(
@@ -80,7 +80,9 @@ class AdminUpdate:
                 return None
             origin = Origin(request.state.request_id)
             self._cloud.notifier.relabelled(before[0], changed, origin)
-            return self._cloud.responses.detailed(changed, [])
+            answer = self._cloud.responses.detailed(changed, [])
+            add_extras(answer, changed)
+            return answer
 
         answer = await run_in_threadpool(work)
         if answer is None:

@@ -59,7 +59,12 @@ FIELDS: dict[str, Field] = {
     "updated_at": Field("date", "uploaded_at"),
     "last_updated.updated_at": Field("date", "uploaded_at"),
 } | _numbers(
-    width="width", height="height", pixels="(width * height)", pages="pages", version="version"
+    duration="json_extract(extras, '$.media.duration')",
+    width="width",
+    height="height",
+    pixels="(width * height)",
+    pages="pages",
+    version="version",
 )
 
 # Known to Cloudinary: to match nothing, as an unknown field does, would be a wrong answer.
@@ -67,7 +72,7 @@ UNSUPPORTED = frozenset(
     {"accessibility_analysis", "auto_tagging", "background_removal", "colors", "created_by"}
     | {"faces", "illustration_score", "image_analysis", "image_metadata", "initial_dpi"}
     | {"metadata", "moderation", "pages_count", "quality_analysis", "quality_score"}
-    | {"taken_at", "transformations", "uploaded_by", "video_pixels", "image_pixels", "duration"}
+    | {"taken_at", "transformations", "uploaded_by", "video_pixels", "image_pixels"}
     | {"backup_bytes", "has_audio", "last_updated", "bit_rate", "frame_rate", "group_id"}
 )
 

@@ -1,0 +1,38 @@
+"""What Cloudinary's own tests of its Python SDK expect of the Admin API, against ours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import cloudinary.api
+import cloudinary.uploader
+
+
+def test_details_of_an_asset_without_tags_have_none(sdk: Any, samples: Path) -> None:
+    path = str(samples / "rocket.jpg")
+    cloudinary.uploader.upload(path, public_id="a", tags="x", **sdk.options)
+    assert cloudinary.api.resource("a", **sdk.options)["tags"] == ["x"]
+    cloudinary.uploader.remove_all_tags(["a"], **sdk.options)
+    assert "tags" not in cloudinary.api.resource("a", **sdk.options)
+
+
+def test_a_change_of_moderation_is_answered(sdk: Any, samples: Path) -> None:
+    path = str(samples / "rocket.jpg")
+    cloudinary.uploader.upload(path, public_id="a", moderation="manual", **sdk.options)
+    answer = cloudinary.api.update("a", moderation_status="approved", **sdk.options)
+    assert (answer["moderation"][0]["kind"], answer["moderation"][0]["status"]) == (
+        "manual",
+        "approved",
+    )
+
+
+def test_the_limits_of_uploads_are_told_whatever_day_is_asked_for(sdk: Any) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    today, before = (
+        cloudinary.api.usage(**sdk.options),
+        cloudinary.api.usage(date=yesterday, **sdk.options),
+    )
+    assert today["media_limits"] == before["media_limits"]
+    assert today["media_limits"]["image_max_size_bytes"] > 10**9

@@ -1,0 +1,121 @@
+"""History: what happened to a row, who did it, and the table as it stood at a moment."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+import media_toolkit as mt
+from media_toolkit.store.changes import AssetChanges
+
+
+def response(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "asset_id": f"{number:032x}",
+        "public_id": f"photo{number}",
+        "version": 1000,
+        "resource_type": "image",
+        "tags": ["a"],
+        "context": {"custom": {"alt": "A photo"}},
+        "secure_url": f"https://res.cloudinary.com/demo/image/upload/v1/photo{number}.jpg",
+        **changes,
+    }
+
+
+def now(kit: mt.MediaToolkit) -> datetime:
+    """The database's own clock."""
+    with kit._database.direct() as connection:
+        return connection.scalar(sa.text("SELECT clock_timestamp()"))
+
+
+@pytest.fixture
+def changes(kit: mt.MediaToolkit) -> AssetChanges:
+    """The rows' side alone: Cloudinary knows nothing of these assets."""
+    return AssetChanges(kit._database)
+
+
+def test_each_change_is_there_with_who_when_and_what(
+    kit: mt.MediaToolkit, changes: AssetChanges
+) -> None:
+    before = now(kit)
+    kit.save_many([response(1), response(2)])
+    kit.save_many([response(1, version=1001, width=640)])
+    kit.save_many([response(1, version=1002, width=640, public_id="other")])
+    kit.save_many([response(1, version=1), response(2)])
+    changes.delete(changes.find("other", kit.identity), kit.identity)
+    history = kit.history("other")
+    assert history.columns.tolist() == [
+        *("changed_at", "changed_by", "operation", "changes", "old", "new")
+    ]
+    assert history["operation"].tolist() == ["insert", "update", "rename", "delete"]
+    assert history["changed_by"].tolist() == ["ana"] * 4
+    assert isinstance(history["changed_at"].dtype, pd.DatetimeTZDtype)
+    assert history["changed_at"].is_monotonic_increasing
+    assert history["changed_at"].between(before, now(kit)).all()
+    inserted, updated, renamed, deleted = history.to_dict("records")
+    assert inserted["old"] is None
+    assert inserted["new"] == updated["old"]
+    assert updated["changes"]["width"] == (None, 640)
+    assert renamed["changes"]["public_id"] == ("photo1", "other")
+    assert list(deleted["changes"]) == ["deleted_at"]
+    assert len(kit.history("photo2")) == 1, "what is saved again, unchanged, leaves no trace"
+    with pytest.raises(mt.NotFound, match="now or ever"):
+        kit.history("nowhere")
+
+
+def test_the_table_is_read_as_it_stood(kit: mt.MediaToolkit, changes: AssetChanges) -> None:
+    me, moments, seen = kit.identity, [now(kit)], [kit.assets()]
+
+    def is_seen() -> None:
+        moments.append(now(kit))
+        seen.append(kit.assets(order_by="public_id"))
+
+    kit.save_many(response(n) for n in range(4))
+    is_seen()
+    changes.label(changes.find("photo0", me), me, tags=["b", "ü"], context={"alt": "Ä"})
+    kit.save_many([response(1, version=2000, public_id="moved", bytes=7, duration=1.5)])
+    is_seen()
+    changes.delete(changes.find(["photo0", "photo2"], me), me)
+    is_seen()
+    changes.restore(changes.find("photo0", me, is_deleted=True), me)
+    kit.save_many([response(9, created_at="2026-03-01T12:00:00Z")])
+    is_seen()
+    changes.purge(timedelta(0), me, lambda asset: None)
+    is_seen()
+    assert [len(frame) for frame in seen] == [0, 4, 4, 2, 4, 4]
+    for moment, frame in zip(moments, seen, strict=True):
+        stood = kit.assets(as_of=moment, order_by="public_id")
+        pd.testing.assert_frame_equal(stood, frame)
+    assert kit.assets(as_of=moments[2], tags=["ü"])["context"].tolist() == [{"alt": "Ä"}]
+    assert len(kit.assets(as_of=moments[2].isoformat(), limit=1)) == 1
+    assert kit.assets(as_of="2026-01-01", user_id="ana").empty
+    with pytest.raises(mt.FilterError, match="as_of is not a date"):
+        kit.assets(as_of="yesterday")
+    assert kit.history("photo2")["operation"].tolist() == ["insert", "delete", "purge"]
+
+
+def test_a_row_without_a_history_is_as_old_as_it_says(kit: mt.MediaToolkit) -> None:
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id,"
+            " upload_timestamp) VALUES ('old', 'x', 'image', 'ana', '2025-06-01')"
+        )
+        connection.exec_driver_sql("DELETE FROM cloudinary_files_history")
+    assert kit.assets(as_of="2025-07-01")["public_id"].tolist() == ["old"]
+    assert kit.assets(as_of="2025-05-01").empty
+    assert kit.history("old").empty
+
+
+def test_a_statement_of_the_owner_without_claims_is_recorded_under_its_login(
+    kit: mt.MediaToolkit,
+) -> None:
+    kit.save_many([response(1)])
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql("UPDATE cloudinary_files SET format = 'png'")
+        connection.exec_driver_sql("UPDATE cloudinary_files SET format = 'png'")
+        login = connection.scalar(sa.text("SELECT SESSION_USER"))
+    assert kit.history("photo1")["changed_by"].tolist() == ["ana", login]

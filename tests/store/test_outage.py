@@ -1,0 +1,276 @@
+"""Postgres restarts, sleeps and stays away: under saves and reads that are going on."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+import media_toolkit as mt
+from media_toolkit.embedded.configuration import StackConfiguration
+from media_toolkit.embedded.postgres import EmbeddedPostgres
+from media_toolkit.identity import Identity
+from media_toolkit.store import migrations
+from media_toolkit.store.assets import AssetStore, SaveReport
+from media_toolkit.store.database import Database
+
+ANA = Identity("ana")
+
+
+class Server:
+    """A Postgres of this module's own, which its tests stop and start."""
+
+    def __init__(self, home: Path) -> None:
+        configuration = StackConfiguration.of(mt.Settings(home=home))
+        self.postgres = EmbeddedPostgres(configuration)
+        self.postgres.start()
+        self.postgres.create_database()
+        self.direct_url = configuration.database_url
+        owner = Database(self.direct_url)
+        migrations.migrate(owner)
+        owner.close()
+
+    def restart(self) -> None:
+        self.postgres.stop()
+        self.postgres.start()
+
+    def rows(self, statement: str) -> Any:
+        with closing_database(self.direct_url) as database, database.direct() as connection:
+            return connection.scalar(sa.text(statement))
+
+    @contextmanager
+    def locked(self) -> Iterator[Callable[[], None]]:
+        """Nobody may write; gives a call that returns once somebody stands and waits for it."""
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+        def when_somebody_waits() -> None:
+            deadline = time.monotonic() + 60
+            while not self.rows(waiting):
+                assert time.monotonic() < deadline
+
+        blocker = psycopg2.connect(self.direct_url)
+        with closing(blocker), blocker.cursor() as cursor:
+            cursor.execute("LOCK TABLE cloudinary_files IN SHARE MODE")
+            yield when_somebody_waits
+
+
+def closing_database(url: str) -> Any:
+    return closing(Database(url))
+
+
+@pytest.fixture(scope="module")
+def _server(temporary_home: Any) -> Iterator[Server]:
+    with temporary_home() as home:
+        server = Server(home)
+        yield server
+        server.postgres.stop()
+
+
+@pytest.fixture(scope="module")
+def _pooled_url(_server: Server, pooler_before: Any) -> Iterator[str]:
+    with pooler_before(_server.direct_url, patience_s=1) as pooler:
+        yield pooler.url(_server.direct_url)
+
+
+@pytest.fixture
+def server(_server: Server) -> Server:
+    """Running, with empty tables."""
+    _server.postgres.start()
+    with closing_database(_server.direct_url) as database, database.direct() as connection:
+        connection.exec_driver_sql("TRUNCATE cloudinary_files, cloudinary_files_history")
+    return _server
+
+
+@pytest.fixture
+def url(server: Server, route: str, request: pytest.FixtureRequest) -> str:
+    """Of `server`, by the route under test."""
+    return server.direct_url if route == "direct" else request.getfixturevalue("_pooled_url")
+
+
+@pytest.fixture
+def in_background() -> Iterator[Callable[..., Future[Any]]]:
+    """Run a call in a thread; its result is awaited at the end, its errors are the test's."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit
+
+
+def assets(numbers: range) -> list[mt.Asset]:
+    return [
+        mt.Asset(
+            public_id=f"photo{n}",
+            media_url=f"https://res.cloudinary.com/demo/image/upload/photo{n}.jpg",
+            resource_type="image",
+            user_id="ana",
+            asset_id=f"{n:032x}",
+            version=1000,
+        )
+        for n in numbers
+    ]
+
+
+@pytest.mark.parametrize("number", [3, 2000], ids=["few", "many"])
+def test_a_save_that_a_restart_interrupts_is_done_once_and_whole(
+    server: Server, url: str, number: int, in_background: Callable[..., Future[SaveReport]]
+) -> None:
+    with closing_database(url) as database, server.locked() as when_it_waits:
+        store = AssetStore(database)
+        saving = in_background(store.save_many, assets(range(number)), ANA)
+        when_it_waits()
+        server.restart()
+        assert saving.result() == SaveReport(inserted=number)
+        assert server.rows("SELECT count(*) FROM cloudinary_files") == number
+        assert server.rows("SELECT count(*) FROM cloudinary_files_history") == number
+
+
+def test_who_looks_at_pages_meanwhile_sees_no_error(
+    server: Server, url: str, stack: Any, home: Path,
+    in_background: Callable[..., Future[int]],
+) -> None:  # fmt: skip
+    settings = mt.Settings(home=home, database_url=url, database_direct_url=server.direct_url)
+    is_over = threading.Event()
+    with mt.connect(settings, user_id="ana") as kit:
+        kit.save_many(asset.raw | {"secure_url": asset.media_url, **named(asset)} for asset in
+                      assets(range(60)))  # fmt: skip
+
+        def look() -> int:
+            looks = 0
+            while not is_over.is_set():
+                page = kit.page(limit=48)
+                assert len(page.items) == 48
+                assert len(kit.page(limit=48, after=page.next_cursor).items) == 12
+                assert kit.count(user_id="ana") == 60
+                assert len(kit.assets(limit=10)) == 10
+                assert kit.asset("photo7").public_id == "photo7"
+                looks += 1
+            return looks
+
+        looking = [in_background(look) for _ in range(3)]
+        try:
+            for _ in range(3):
+                server.restart()
+        finally:
+            is_over.set()
+        assert all(done.result() > 0 for done in looking)
+
+
+def named(asset: mt.Asset) -> dict[str, Any]:
+    return {"public_id": asset.public_id, "resource_type": "image", "asset_id": asset.asset_id}
+
+
+def test_a_longer_outage_says_what_to_do_and_loses_and_doubles_nothing(
+    server: Server, url: str
+) -> None:
+    with closing(Database(url, server.direct_url, patience_s=0.5)) as database:
+        store = AssetStore(database)
+        store.save_many(assets(range(1000)), ANA)
+        server.postgres.stop()
+        for call in (
+            lambda: store.save_many(assets(range(2000)), ANA),
+            lambda: store.save(assets(range(1))[0], ANA),
+            lambda: store.get("photo1", ANA),
+        ):
+            with pytest.raises(mt.Unavailable, match="try again once Postgres is back") as away:
+                call()
+            assert away.value.is_retryable
+            assert "check DATABASE_URL" in away.value.hint
+        server.postgres.start()
+        assert server.rows("SELECT count(*) FROM cloudinary_files") == 1000
+        again = AssetStore(Database(url, server.direct_url))
+        assert again.save_many(assets(range(2000)), ANA) == SaveReport(1000, 0, 1000)
+        again._database.close()
+
+
+def test_a_wrong_password_is_told_at_once_and_not_tried_again(server: Server, url: str) -> None:
+    wrong = url.replace(url.rpartition("@")[0].rpartition(":")[2], "wrong")
+    with closing(Database(wrong, patience_s=600)) as database:
+        with pytest.raises(mt.Unavailable, match="authentication failed") as refused:
+            database.ping()
+        assert "wrong" not in str(refused.value)
+        with pytest.raises(mt.Unavailable, match="authentication failed"), database.arrow(ANA):
+            pass
+
+
+def test_idle_connections_go_before_neon_would_drop_them(server: Server, url: str) -> None:
+    with closing_database(url) as database:
+        assert 0 < database.engine.pool._recycle < 300
+        assert database.engine.pool._pre_ping
+        database.ping()
+        server.restart()
+        assert database.ping()
+
+
+class SilentServer:
+    """Listens as Postgres would, keeps the first bytes that libpq sends, and has no TLS."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.first_words: list[bytes] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.first_words.append(connection.recv(8))
+                connection.sendall(b"N")
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the protocol's "SSLRequest"
+
+
+def ways(database: Database) -> dict[str, Callable[[], Any]]:
+    def direct() -> None:
+        with database.direct():
+            pass
+
+    def arrow() -> None:
+        with database.arrow(ANA):
+            pass
+
+    return {
+        "ping": database.ping,
+        "run": lambda: database.run(ANA, lambda connection: None),
+        "run_arrow": lambda: database.run_arrow(ANA, lambda connection: None),
+        "arrow": arrow,
+        "direct": direct,
+    }
+
+
+def test_sslmode_reaches_libpq_on_every_way(settings: mt.Settings) -> None:
+    with closing(SilentServer()) as server:
+        url = f"postgresql://u:p@127.0.0.1:{server.port}/db?sslmode=require&channel_binding=require"
+        kept = mt.Settings(database_url=url)
+        database = Database(str(kept.pooled_url), kept.direct_url, patience_s=0)
+        for way, call in ways(database).items():
+            server.first_words.clear()
+            with pytest.raises(mt.Unavailable, match="SSL"):
+                call()
+            assert server.first_words == [SSL_REQUEST], way
+
+
+def test_channel_binding_reaches_libpq_on_every_way(server: Server) -> None:
+    url = f"{server.direct_url}?sslmode=disable&channel_binding=require"
+    database = Database(url, url, patience_s=600)
+    for call in ways(database).values():
+        with pytest.raises(mt.Unavailable, match="channel binding"):
+            call()
