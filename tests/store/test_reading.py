@@ -202,3 +202,8 @@ def test_named_queries_answer_what_they_say(library: mt.MediaToolkit) -> None:
     assert "usage_by_user" in error.value.hint
     with pytest.raises(mt.FilterError, match="has no parameter size"):
         library.query("largest", size=3)
+
+
+def test_words_are_found_as_of_a_moment_too(library: mt.MediaToolkit) -> None:
+    assert len(library.assets(text="tulip", as_of="2999-01-01")) == 40
+    assert len(library.assets(text="tulip", as_of="2000-01-01")) == 0
