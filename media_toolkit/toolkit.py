@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from media_toolkit.reconcile.plan import ReconcilePlan
     from media_toolkit.store.assets import Page, SaveReport
     from media_toolkit.store.database import Database
+    from media_toolkit.store.facets import Count, Facets
 
     Assets: TypeAlias = Asset | str | Iterable[Asset | str] | pd.DataFrame
 
@@ -270,6 +271,7 @@ class MediaToolkit:
         *,
         order_by: str = "-upload_timestamp",
         limit: int | None = None,
+        columns: Iterable[str] | None = None,
         as_of: datetime | date | str | None = None,
         **filters: Any,
     ) -> pd.DataFrame:
@@ -277,6 +279,7 @@ class MediaToolkit:
 
         Args:
             order_by: a column, with "-" before it for descending.
+            columns: only these, in this order; fewer are faster.
             as_of: the rows as they stood at that moment, such as "2026-03-01" (UTC) or a
                 datetime; those deleted or purged since are there, those saved since are not.
             filters: see `media_toolkit.AssetFilter`: user_id, resource_type, tags, text …
@@ -293,15 +296,118 @@ class MediaToolkit:
         from media_toolkit.store.filters import AssetFilter
         from media_toolkit.store.frames import assets_frame
 
-        return assets_frame(
-            self._database, self.identity, AssetFilter.of(**filters), order_by, limit, as_of
-        )
+        wanted = AssetFilter.of(**filters)
+        return assets_frame(self._database, self.identity, wanted, order_by, limit, columns, as_of)
 
-    def count(self, **filters: Any) -> int:
-        """How many assets match. Raises FilterError as `assets` does."""
+    def iter_assets(
+        self,
+        *,
+        batch_size: int = 50_000,
+        order_by: str = "-upload_timestamp",
+        limit: int | None = None,
+        columns: Iterable[str] | None = None,
+        **filters: Any,
+    ) -> Iterator[pd.DataFrame]:
+        """What `assets` gives, as frames of at most `batch_size` rows: memory stays bounded.
+
+        A connection is held until the last one, or until the iterator is closed.
+
+        Raises:
+            FilterError: as `assets`, when the first frame is asked for.
+        """
+        from media_toolkit.store.filters import AssetFilter
+        from media_toolkit.store.frames import iterate
+
+        wanted = AssetFilter.of(**filters)
+        return iterate(self._database, self.identity, wanted, order_by, limit, columns, batch_size)
+
+    def to_parquet(
+        self,
+        path: str | Path,
+        *,
+        order_by: str = "-upload_timestamp",
+        limit: int | None = None,
+        columns: Iterable[str] | None = None,
+        **filters: Any,
+    ) -> int:
+        """Write what `assets` gives to a Parquet file, in bounded memory; returns the rows.
+
+        The file appears when it is whole. Context is JSON text in it.
+
+        Raises:
+            FilterError: as `assets`. OSError: the file cannot be written.
+        """
+        from media_toolkit.store.filters import AssetFilter
+        from media_toolkit.store.frames import write_parquet
+
+        path, wanted = Path(path).expanduser(), AssetFilter.of(**filters)
+        return write_parquet(self._database, self.identity, path, wanted, order_by, limit, columns)
+
+    def sql(
+        self,
+        query: str,
+        params: Mapping[str, Any] | Sequence[Any] | None = None,
+        *,
+        timeout_s: float = 30,
+    ) -> pd.DataFrame:
+        """One SELECT as a DataFrame, dtypes as in `assets`; Postgres itself forbids writing.
+
+        Args:
+            query: SELECT, VALUES, TABLE or WITH; values as `:name`, or `$1`, `$2` in order.
+            params: a mapping for names, a sequence for numbers: bound, never spliced.
+            timeout_s: after it Postgres ends the query.
+
+        Raises:
+            StoreError: not one SELECT, a function that changes something, an error of Postgres,
+                or the time is over.
+        """
+        from media_toolkit.store.queries import sql_frame
+
+        return sql_frame(self._database, self.identity, query, params, timeout_s)
+
+    def query(self, name: str, *, timeout_s: float = 30, **params: Any) -> pd.DataFrame:
+        """A named query of `sql/queries` as a DataFrame; `queries()` lists them.
+
+        Raises:
+            FilterError: an unknown name or parameter. StoreError: as `sql`.
+        """
+        from media_toolkit.store.queries import named_frame
+
+        return named_frame(self._database, self.identity, name, params, timeout_s)
+
+    def queries(self) -> pd.DataFrame:
+        """The named queries: columns name, answers (what each tells), parameters."""
+        from media_toolkit.store.queries import listing
+
+        return listing()
+
+    def count(self, *, exact: bool = False, **filters: Any) -> Count:
+        """How many assets match: exact to 10,000, beyond it Postgres' estimate unless `exact`.
+
+        Returns:
+            An int with `.is_exact` and `.label`, such as "about 56,000". Without a filter it
+            is always exact.
+
+        Raises:
+            FilterError: as `assets`.
+        """
         from media_toolkit.store.filters import AssetFilter
 
-        return self._store.count(AssetFilter.of(**filters), self.identity)
+        return self._store.count(AssetFilter.of(**filters), self.identity, exact)
+
+    def facets(self, *names: str, **filters: Any) -> Facets:
+        """The values of user_id, resource_type, delivery_type, format or tags with counts.
+
+        Returns:
+            A dict of name → [(value, count), …], most first, with `.is_exact`: where a filter
+            matches more than 10,000, they are counted among the newest 10,000 of them.
+
+        Raises:
+            FilterError: a name that has no facets; or as `assets`.
+        """
+        from media_toolkit.store.filters import AssetFilter
+
+        return self._store.facets(names, AssetFilter.of(**filters), self.identity)
 
     def page(
         self,

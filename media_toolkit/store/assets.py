@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, NotFound
 from media_toolkit.identity import Identity
-from media_toolkit.store import filters, saving
+from media_toolkit.store import facets, filters, saving
 from media_toolkit.store.database import Database
+from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.saving import SaveReport
 from media_toolkit.store.schema import files
@@ -27,11 +28,14 @@ class Page:
         items: at most `limit` assets.
         next_cursor: pass as `after` for older assets; None at the end.
         previous_cursor: pass as `before` for newer ones; None at the beginning.
+        position: how many matching assets are newer than the first of this page, plus one; None
+            beyond 10,000.
     """
 
     items: tuple[Asset, ...]
     next_cursor: str | None
     previous_cursor: str | None
+    position: int | None = 1
 
 
 class AssetStore:
@@ -151,10 +155,17 @@ class AssetStore:
         rows = self._rows(wanted, identity)
         return {row["public_id"]: Asset.from_row(dict(row)) for row in rows}
 
-    def count(self, wanted: AssetFilter, identity: Identity) -> int:
-        """How many assets match, exactly."""
-        query = sa.select(sa.func.count()).select_from(files).where(*wanted.conditions())
-        return self._database.run(identity, lambda connection: connection.scalar(query) or 0)
+    def count(self, wanted: AssetFilter, identity: Identity, is_exact: bool = False) -> Count:
+        """How many assets match: exact to 10,000 and estimated beyond, unless `is_exact`."""
+        return facets.count(self._database, identity, wanted, is_exact)
+
+    def facets(self, names: tuple[str, ...], wanted: AssetFilter, identity: Identity) -> Facets:
+        """Each name's values with their counts. Raises FilterError for one without facets."""
+        return facets.facets(self._database, identity, names, wanted)
+
+    def values(self, column: str, identity: Identity) -> list[tuple[str, int]]:
+        """The values of one facet with their counts, most first."""
+        return self.facets((column,), AssetFilter(), identity)[column]
 
     def page(
         self,
@@ -178,7 +189,22 @@ class AssetStore:
             query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
         backwards = before is not None and after is None
         order = [key_part.asc() if backwards else key_part.desc() for key_part in key.clauses]
-        rows = self._rows(query.order_by(*order).limit(limit + 1), identity)
+
+        def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
+            rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
+            if not rows or (after is None and before is None):
+                return rows, 1
+            first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]
+            newer = (
+                sa.select(sa.literal(1))
+                .where(*wanted.conditions())
+                .where(key > sa.tuple_(first["upload_timestamp"], first["id"]))
+                .limit(CAP)
+            )
+            ahead = connection.scalar(sa.select(sa.func.count()).select_from(newer.subquery()))
+            return rows, ahead + 1 if ahead is not None and ahead < CAP else None
+
+        rows, position = self._database.run(identity, read)
         more, items = len(rows) > limit, [Asset.from_row(dict(row)) for row in rows[:limit]]
         if backwards:
             items.reverse()
@@ -187,19 +213,8 @@ class AssetStore:
             tuple(items),
             _cursor(items[-1]) if items and has_next else None,
             _cursor(items[0]) if items and has_previous else None,
+            position,
         )
-
-    def values(self, column: str, identity: Identity) -> list[tuple[str, int]]:
-        """The values of user_id, resource_type or format with their counts, most first."""
-        c = files.c[column]
-        query = (
-            sa.select(c, sa.func.count().label("n"))
-            .where(files.c.deleted_at.is_(None), c.is_not(None))
-            .group_by(c)
-            .order_by(sa.desc("n"), c)
-        )
-        rows = self._database.run(identity, lambda connection: connection.execute(query).all())
-        return [(str(value), int(n)) for value, n in rows]
 
     def _rows(self, query: sa.Select[Any], identity: Identity) -> Sequence[sa.RowMapping]:
         return self._database.run(identity, lambda k: k.execute(query).mappings().all())

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Self
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from media_toolkit.errors import FilterError
 from media_toolkit.store.schema import ASSET_COLUMNS, files
@@ -26,7 +27,8 @@ class AssetFilter:
         user_id, resource_type, delivery_type, format: a value, or several of which one holds.
         tags: all of them. any_tags: at least one.
         folder: this folder and those below it.
-        text: each word occurs in public_id, filename, tags or context; case does not matter.
+        text: each word of it begins a word of public_id, filename, tags or context's values;
+            case does not matter; names are split at separators, capitals and digits.
         uploaded_after (included), uploaded_before (excluded): datetime, date or ISO 8601 text;
             without a time zone it is UTC.
         min_width, min_height: pixels. min_bytes, max_bytes: both included.
@@ -77,15 +79,17 @@ class AssetFilter:
         for name in ("user_id", "resource_type", "delivery_type", "format"):
             wanted = _several(name, getattr(self, name))
             if wanted is not None:
-                found.append(c[name] == wanted[0] if len(wanted) == 1 else c[name].in_(wanted))
+                is_one = len(wanted) == 1
+                found.append(c[name] == (wanted[0] if is_one else sa.any_(_texts(wanted))))
         if (all_of := _several("tags", self.tags)) is not None:
             found.append(c.tags.contains(all_of))
         if (any_of := _several("any_tags", self.any_tags)) is not None:
             found.append(c.tags.overlap(any_of))
-        if folder := (self.folder or "").strip("/"):
+        if folder := _text("folder", self.folder or "").strip("/"):
             below = c.folder.startswith(folder + "/", autoescape=True)
             found.append(sa.or_(c.folder == folder, below))
-        found += [_contains_word(word) for word in (self.text or "").split()]
+        if text := _text("text", self.text or "").strip():
+            found.append(_has_words(text))
         if self.uploaded_after is not None:
             found.append(c.upload_timestamp >= read_moment("uploaded_after", self.uploaded_after))
         if self.uploaded_before is not None:
@@ -98,7 +102,8 @@ class AssetFilter:
         if self.max_bytes is not None:
             found.append(c.bytes <= _number("max_bytes", self.max_bytes))
         for key, value in (self.context or {}).items():
-            found.append(c.context[str(key)].astext == str(value))
+            key, value = _text("context", key), _text("context", value)
+            found.append(c.context[key].astext == value)
         return found
 
 
@@ -114,9 +119,11 @@ def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
             f"cannot order by {name!r}", hint=f"known: {', '.join(_SORTABLE)}", ids=(name,)
         )
     column = _SORTABLE[name]
-    if order_by.startswith("-"):
-        return [column.desc().nulls_last(), files.c.id.desc()]
-    return [column.asc().nulls_last(), files.c.id.asc()]
+    is_descending = order_by.startswith("-")
+    first = column.desc() if is_descending else column.asc()
+    # Where nothing is null the index on the column serves, which orders nulls its own way.
+    first = first.nulls_last() if column.nullable else first
+    return [first, files.c.id.desc() if is_descending else files.c.id.asc()]
 
 
 def read_limit(limit: Any) -> int:
@@ -157,22 +164,35 @@ def _several(name: str, value: Any) -> list[str] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return [value]
+        return [_text(name, value)]
     if not isinstance(value, Iterable):
         raise FilterError(f"{name} must be text or a list of texts, not {value!r}", ids=(name,))
-    return [str(item) for item in value]
+    return [_text(name, item) for item in value]
 
 
-def _contains_word(word: str) -> sa.ColumnElement[bool]:
-    c = files.c
-    haystack = sa.func.concat_ws(
-        " ",
-        c.public_id,
-        c.original_filename,
-        sa.func.array_to_string(c.tags, " "),
-        sa.cast(c.context, sa.Text),
-    )
-    return haystack.icontains(word, autoescape=True)
+def _texts(values: list[str]) -> sa.ColumnElement[Any]:
+    return sa.cast(values, files.c.tags.type)
+
+
+def _text(name: str, value: Any) -> str:
+    """Text that Postgres can hold.
+
+    Raises:
+        FilterError: for a NUL or half of a surrogate pair.
+    """
+    text = str(value)
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise FilterError(
+            f"{name} holds a character that no text in Postgres can: {text!r}",
+            hint="leave out NUL and lone surrogates",
+            ids=(name,),
+        )
+    return text
+
+
+def _has_words(typed: str) -> sa.ColumnElement[bool]:
+    query = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
+    return sa.literal_column("cloudinary_files.words").op("@@", is_comparison=True)(query)
 
 
 def read_moment(name: str, value: datetime | date | str) -> datetime:

@@ -88,7 +88,7 @@ def as_of(query: sa.Select[Any], moment: datetime | date | str) -> sa.Select[Any
     stood = sa.func.media_toolkit_rules.files_as_of(read_moment("as_of", moment))
     # Named as the table is: inside this query the name means the rows of that moment.
     return query.add_cte(
-        sa.select(*(sa.literal_column(c.name, c.type) for c in files.c))
+        sa.select(*(sa.literal_column(c.name, c.type) for c in files.c), sa.literal_column("words"))
         .select_from(stood.alias("stood"))
         .cte(files.name)
     )

@@ -1,0 +1,169 @@
+"""SQL of the analyst's own, and the named queries of `sql/queries`: read-only, as the caller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from media_toolkit.errors import FilterError, StoreError
+from media_toolkit.identity import Identity
+from media_toolkit.store.database import Database
+from media_toolkit.store.frames import to_pandas
+from media_toolkit.store.migrations import SQL
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
+
+_HARMLESS = frozenset({"random", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv7"})
+# What Postgres itself calls volatile may change something: the role, the claims, a sequence, a
+# file; or runs text as SQL (query_to_xml), which no look at the statement could see through.
+_VOLATILE = "SELECT DISTINCT proname::text FROM pg_proc WHERE provolatile = 'v'"
+_WORD = re.compile(r"[^\W\d][\w$]*")
+# `::type` is a cast, and a time within quotes has a digit before its colon.
+_NAMED = re.compile(r"(?<![:\w]):([^\W\d]\w*)")
+_TIMED_OUT = "57014"
+
+
+def sql_frame(
+    database: Database,
+    identity: Identity,
+    query: str,
+    params: Mapping[str, Any] | Sequence[Any] | None = None,
+    timeout_s: float = 30,
+) -> pd.DataFrame:
+    """One SELECT as a DataFrame.
+
+    Four walls: the transaction is read-only; the statement stands in parentheses, where only a
+    query can; the extended protocol takes one statement; no function runs that Postgres holds
+    to be volatile, such as `set_config`, by which a caller could become another.
+
+    Raises:
+        FilterError: parameters that do not fit. StoreError: refused, failed or out of time.
+    """
+    if timeout_s <= 0:
+        raise FilterError(f"timeout_s is not above zero: {timeout_s}", ids=("timeout_s",))
+    if "\0" in query:
+        raise FilterError("the query holds a NUL", hint="leave it out")
+    text = query.strip().rstrip(";").rstrip()
+    text, values = _bound(text, params)
+
+    def fetch(connection: ArrowConnection) -> pd.DataFrame:
+        with connection.cursor() as cursor:
+            cursor.execute(_VOLATILE)
+            forbidden = {row[0] for row in cursor.fetchall()} - _HARMLESS
+            _refuse_functions(text, forbidden)
+            cursor.execute(
+                "SELECT set_config('statement_timeout', $1, true)",
+                (str(max(1, int(timeout_s * 1000))),),
+            )
+            cursor.fetchall()
+            # On a line of its own: the query may end in a comment.
+            cursor.execute(f"SELECT * FROM (\n{text}\n) AS asked", values or None)
+            return to_pandas(cursor.fetch_arrow_table())
+
+    try:
+        return database.run_arrow(identity, fetch)
+    except StoreError as error:
+        cause = error.__cause__
+        if getattr(cause, "sqlstate", None) == _TIMED_OUT:
+            raise StoreError(
+                f"the query took more than {timeout_s:g} s and was ended",
+                hint="ask for less, or pass a longer timeout_s",
+            ) from cause
+        raise
+
+
+def named_frame(
+    database: Database,
+    identity: Identity,
+    name: str,
+    params: Mapping[str, Any] | None = None,
+    timeout_s: float = 30,
+) -> pd.DataFrame:
+    """The answer of `sql/queries/name.sql`; its parameters have defaults where it says so.
+
+    Raises:
+        FilterError: an unknown name, or parameter. StoreError: as `sql_frame`.
+    """
+    known = _files()
+    if name not in known:
+        raise FilterError(f"no query {name!r}", hint=f"known: {', '.join(known)}", ids=(str(name),))
+    _, defaults, text = known[name]
+    unknown = sorted(set(params or {}) - set(defaults))
+    if unknown:
+        raise FilterError(
+            f"{name} has no parameter {', '.join(unknown)}",
+            hint=f"known: {', '.join(defaults) or 'none'}",
+            ids=tuple(unknown),
+        )
+    return sql_frame(database, identity, text, {**defaults, **(params or {})}, timeout_s)
+
+
+def listing() -> pd.DataFrame:
+    """Columns name, answers, parameters ("limit=20, …"); one row a query."""
+    import pandas as pd
+
+    rows = [
+        (name, comment, ", ".join(f"{key}={value}" for key, value in defaults.items()))
+        for name, (comment, defaults, _) in _files().items()
+    ]
+    return pd.DataFrame(rows, columns=["name", "answers", "parameters"])
+
+
+def _files() -> dict[str, tuple[str, dict[str, Any], str]]:
+    """Name → what it answers, its parameters with their defaults, its SQL."""
+    found = {}
+    for path in sorted((SQL / "queries").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        comment = [line[2:].strip() for line in text.splitlines() if line.startswith("--")]
+        defaults = {}
+        for line in comment:
+            if match := re.fullmatch(r":(\w+) = (\d+)", line):
+                defaults[match[1]] = int(match[2])
+        said = " ".join(line for line in comment if not line.startswith(":"))
+        sql = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+        found[path.stem] = (said, defaults, sql)
+    return found
+
+
+def _bound(
+    text: str, params: Mapping[str, Any] | Sequence[Any] | None
+) -> tuple[str, tuple[Any, ...]]:
+    """`:name` → `$n`, with the values in order."""
+    if params is None or not isinstance(params, Mapping):
+        if isinstance(params, str | bytes):
+            raise FilterError("params is one text", hint="pass a list or a dict of values")
+        return text, tuple(params or ())
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in params:
+            return match[0]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    text = _NAMED.sub(number, text)
+    unused = sorted(set(map(str, params)) - set(names))
+    if unused:
+        raise FilterError(
+            f"the query has no {', '.join(f':{name}' for name in unused)}", ids=tuple(unused)
+        )
+    return text, tuple(params[name] for name in names)
+
+
+def _refuse_functions(text: str, forbidden: set[str]) -> None:
+    """By name and anywhere, in quotes too: no reading of the text that another could differ from.
+
+    `U&"…"` could spell a name by numbers, so it is refused as such.
+    """
+    found = sorted({word.lower() for word in _WORD.findall(text)} & forbidden)
+    if found or re.search(r"u&[\"']", text, re.IGNORECASE):
+        raise StoreError(
+            f"kit.sql does not run {', '.join(found) or 'U& escapes'}",
+            hint="only functions that change nothing; where it is a value, pass it in params",
+            ids=tuple(found),
+        )

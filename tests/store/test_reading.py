@@ -1,0 +1,209 @@
+"""Counts, facets, pages, streams, Parquet, SQL and named queries on a real Postgres."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+import media_toolkit as mt
+from media_toolkit.store import facets
+from media_toolkit.store.queries import listing
+
+
+def response(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "asset_id": f"{number:032x}",
+        "public_id": f"spring/tulip_{number}",
+        "version": number,
+        "resource_type": "image",
+        "format": "jpg",
+        "bytes": 1000 * number,
+        "tags": ["spring"],
+        "secure_url": "https://res.cloudinary.com/demo/image/upload/x.jpg",
+        **changes,
+    }
+
+
+@pytest.fixture
+def library(kit: mt.MediaToolkit) -> mt.MediaToolkit:
+    kit.save_many([response(n, context={"alt": f"no {n}"}) for n in range(1, 31)])
+    kit.acting_as("bob").save_many(
+        [response(n, tags=["red", "spring"], format="png", etag="same") for n in range(31, 41)]
+    )
+    return kit
+
+
+def test_a_count_says_whether_it_is_exact(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, anas = library.count(), library.count(user_id="ana")
+    assert (everything, everything.is_exact, anas, anas.is_exact) == (40, True, 30, True)
+    monkeypatch.setattr(facets, "CAP", 20)
+    about = library.count(user_id="ana")
+    assert about > 20
+    assert not about.is_exact
+    assert about.label.startswith("about ")
+    exactly = library.count(user_id="ana", exact=True)
+    assert (exactly, exactly.is_exact, exactly.label) == (30, True, "30")
+
+
+def test_facets_are_the_same_kept_and_counted(library: mt.MediaToolkit) -> None:
+    names = ("user_id", "resource_type", "delivery_type", "format", "tags")
+    kept = library.facets(*names)
+    assert dict(kept) == dict(library.facets(*names, uploaded_after="2000-01-01"))
+    assert kept["user_id"] == [("ana", 30), ("bob", 10)]
+    assert kept["tags"] == [("spring", 40), ("red", 10)]
+    assert (kept.counted, kept.is_exact) == (40, True)
+    with pytest.raises(mt.FilterError, match="no facets of width"):
+        library.facets("width")
+
+
+def test_beyond_the_cap_facets_are_of_the_newest_and_say_so(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facets, "CAP", 10)
+    found = library.facets("format", resource_type="image")
+    assert (found["format"], found.counted, found.is_exact) == ([("png", 10)], 10, False)
+
+
+def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaToolkit) -> None:
+    def write(start: int) -> None:
+        for number in range(start, start + 15):
+            library.save_many([response(number, tags=["many"])])
+
+    threads = [threading.Thread(target=write, args=(start,)) for start in (100, 200, 300)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    library.save_many([response(1, version=9999, tags=["other"], format="webp")])
+    _remove_and_fail(library)
+    with library._database.begin(library.identity) as connection:
+        connection.execute(
+            sa.text("UPDATE cloudinary_files SET deleted_at = now() WHERE version = 2")
+        )
+        connection.execute(sa.text("DELETE FROM cloudinary_files WHERE version = 3"))
+    names = ("user_id", "resource_type", "format", "tags")
+    kept = library.facets(*names)
+    assert dict(kept) == dict(library.facets(*names, uploaded_after="2000-01-01"))
+    assert dict(kept["tags"])["many"] == 45
+
+
+def _remove_and_fail(library: mt.MediaToolkit) -> None:
+    def work(connection: sa.Connection) -> None:
+        connection.execute(sa.text("DELETE FROM cloudinary_files WHERE user_id = 'ana'"))
+        connection.execute(sa.text("SELECT 1 / 0"))
+
+    with pytest.raises(mt.StoreError):
+        library._database.run(library.identity, work)
+
+
+def test_a_page_says_where_it_stands(library: mt.MediaToolkit) -> None:
+    first = library.page(limit=15)
+    second = library.page(limit=15, after=first.next_cursor)
+    assert (first.position, second.position) == (1, 16)
+    library.save_many([response(n) for n in (50, 51)])
+    assert library.page(limit=15, after=first.next_cursor).position == 18
+    assert library.page(limit=15, before=second.previous_cursor).position == 3
+
+
+def test_batches_and_columns_are_the_frame_in_parts(library: mt.MediaToolkit) -> None:
+    parts = list(library.iter_assets(batch_size=15, user_id="ana", columns=["version", "tags"]))
+    assert [len(part) for part in parts] == [15, 15]
+    whole = library.assets(user_id="ana", columns=["version", "tags"])
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+    assert list(library.iter_assets(user_id="nobody")) == []
+    with pytest.raises(mt.FilterError, match="unknown column"):
+        library.assets(columns=["raw"])
+    with pytest.raises(mt.FilterError, match="batch_size"):
+        next(library.iter_assets(batch_size=0))
+
+
+def test_parquet_is_whole_or_absent(library: mt.MediaToolkit, tmp_path: Path) -> None:
+    path = tmp_path / "assets.parquet"
+    assert library.to_parquet(path, user_id="ana") == 30
+    table = pq.read_table(path)
+    assert table.column_names == list(library.assets().columns)
+    assert sorted(table["version"].to_pylist()) == list(range(1, 31))
+    assert library.to_parquet(path, user_id="nobody") == 0
+    assert pq.read_table(path).num_rows == 0
+    with pytest.raises(mt.FilterError):
+        library.to_parquet(tmp_path / "other.parquet", order_by="nothing")
+    assert [p.name for p in tmp_path.iterdir()] == ["assets.parquet"]
+
+
+def test_sql_binds_names_and_numbers_and_keeps_the_dtypes(library: mt.MediaToolkit) -> None:
+    query = (
+        "SELECT version, tags, context FROM cloudinary_files WHERE user_id = {} ORDER BY id -- all"
+    )
+    by_name = library.sql(query.format(":who"), {"who": "ana"})
+    by_number = library.sql(query.format("$1") + "\n;", ["ana"])
+    pd.testing.assert_frame_equal(by_name, by_number)
+    assert len(by_name) == 30
+    assert by_name["tags"].iloc[0] == ["spring"]
+    first = by_name.iloc[by_name["version"].argmin()]
+    assert first["context"] == {"alt": "no 1"}
+    total = library.sql("select sum(bytes) as n, '12:30' as t, 1::text as u from cloudinary_files")
+    assert total["n"].iloc[0] == 820_000
+    assert library.sql("VALUES (1), (2)")["column1"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM cloudinary_files",
+        "WITH gone AS (DELETE FROM cloudinary_files RETURNING 1) SELECT * FROM gone",
+        "SELECT 1) AS a; DELETE FROM cloudinary_files; SELECT * FROM (SELECT 1",
+        "COMMIT; DELETE FROM cloudinary_files",
+        "SET ROLE NONE",
+        "RESET ROLE",
+        "DO $$ BEGIN DELETE FROM cloudinary_files; END $$",
+        "SELECT set_config('role', 'none', true)",
+        "SELECT \"set_config\"('request.jwt.claims', '{}', true)",
+        "SELECT U&\"set\\005fconfig\"('role', 'none', true)",
+        "SELECT query_to_xml('SELECT 1', true, true, '')",
+        "SELECT pg_sleep(1)",
+        "SELECT nextval('cloudinary_files_id_seq')",
+        "SELECT * FROM ts_stat('SELECT words FROM cloudinary_files')",
+        "SELECT * FROM cloudinary_files FOR UPDATE",
+        "SELECT nothing FROM cloudinary_files",
+    ],
+)
+def test_sql_only_reads(library: mt.MediaToolkit, query: str) -> None:
+    with pytest.raises(mt.StoreError):
+        library.sql(query)
+    assert library.count() == 40
+
+
+def test_a_slow_query_is_ended_and_says_so(library: mt.MediaToolkit) -> None:
+    with pytest.raises(mt.StoreError, match=r"more than 0\.2 s"):
+        library.sql("SELECT count(*) FROM generate_series(1, 1000000000) AS n", timeout_s=0.2)
+
+
+@pytest.mark.parametrize("name", listing()["name"])
+def test_every_named_query_runs(library: mt.MediaToolkit, name: str) -> None:
+    assert len(library.query(name).columns) >= 3
+
+
+def test_named_queries_answer_what_they_say(library: mt.MediaToolkit) -> None:
+    assert library.query("usage_by_user")["user_id"].tolist() == ["ana", "bob"]
+    assert library.query("duplicates")["copies"].tolist() == [10]
+    assert library.query("largest", limit=3)["bytes"].tolist() == [40_000, 39_000, 38_000]
+    assert len(library.query("missing_alt_text")) == 10
+    assert "usage_by_user" in set(library.queries()["name"])
+    with pytest.raises(mt.FilterError, match="no query 'nothing'") as error:
+        library.query("nothing")
+    assert "usage_by_user" in error.value.hint
+    with pytest.raises(mt.FilterError, match="has no parameter size"):
+        library.query("largest", size=3)
+
+
+def test_words_are_found_as_of_a_moment_too(library: mt.MediaToolkit) -> None:
+    assert len(library.assets(text="tulip", as_of="2999-01-01")) == 40
+    assert len(library.assets(text="tulip", as_of="2000-01-01")) == 0
