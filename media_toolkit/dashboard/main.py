@@ -26,7 +26,17 @@ def main() -> None:
         st.stop()
     if is_closed:
         # Navigation all the same: it is what keeps deep links from running pages by themselves.
-        st.navigation([st.Page(_sign_in, title="Sign in")], position="hidden").run()
+        # Under every page's path: an unknown one gets a dialog that covers the button.
+        st.navigation(
+            [
+                st.Page(_sign_in, title="Sign in", default=True),
+                *(
+                    st.Page(_sign_in, title="Sign in", url_path=path)
+                    for path in ("upload", "health")
+                ),
+            ],
+            position="hidden",
+        ).run()
         st.stop()
     pages = [
         st.Page(_HERE / "views/library.py", title="Library", default=True, icon=""),

@@ -148,7 +148,8 @@ class Runner:
 
     def _save(self, unsaved: list[tuple[Item, Asset]], results: dict[str, Result]) -> None:
         """Save a batch; when it is refused, row by row, so that one conflict costs one row."""
-        batch, unsaved[:] = list(unsaved), []
+        # In the folder's order: rows of one batch have one time, and uploads end in any order.
+        batch, unsaved[:] = sorted(unsaved, key=lambda pair: pair[0].path), []
         try:
             self._store.save_many([asset for _, asset in batch], self._identity, revive=True)
         except Unavailable as error:

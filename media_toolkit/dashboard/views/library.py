@@ -17,6 +17,7 @@ from media_toolkit.samples import SAMPLE_MEDIA
 
 if TYPE_CHECKING:
     from media_toolkit.store.assets import Page
+    from media_toolkit.store.facets import Count
     from media_toolkit.toolkit import MediaToolkit
 
 PAGE_SIZE = 48
@@ -88,7 +89,7 @@ def _trail(filters: dict[str, Any]) -> list[str]:
 
 
 @st.fragment
-def _shelf(kit: MediaToolkit, page: Page, trail: list[str], total: int, view: str) -> None:
+def _shelf(kit: MediaToolkit, page: Page, trail: list[str], total: Count, view: str) -> None:
     """Gallery, selection and pager; selecting reruns only this and asks no database."""
     bar = st.container(horizontal=True, vertical_alignment="center", key="shelf_bar")
     assets = {asset_token(asset): asset for asset in page.items}
@@ -122,9 +123,9 @@ def _tile(kit: MediaToolkit, token: str, asset: Asset) -> Tile:
     )
 
 
-def _position(page: Page, trail: list[str], total: int) -> None:
+def _position(page: Page, trail: list[str], total: Count) -> None:
     start = len(trail) * PAGE_SIZE
-    st.markdown(f"{start + 1:,}–{start + len(page.items):,} of {total:,}", width="stretch")
+    st.markdown(f"{start + 1:,}–{start + len(page.items):,} of {total.label}", width="stretch")
 
 
 def _selection(selected: list[Asset]) -> None:
