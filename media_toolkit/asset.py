@@ -120,9 +120,7 @@ class Asset:
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Read a row of `cloudinary_files`; columns that an Asset does not have are ignored."""
         values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
-        # Of a frame they may be an array, whose truth nobody can tell.
-        tags = values.get("tags")
-        values["tags"] = () if tags is None else tuple(tags)
+        values["tags"] = tuple(values.get("tags") or ())
         values["context"] = dict(values.get("context") or {})
         values["raw"] = values.get("raw") or {}
         return cls(**values)

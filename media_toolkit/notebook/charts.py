@@ -161,8 +161,7 @@ def _groups(values: pd.Series, most: int) -> tuple[pd.Series, str]:
 
     Of lists and mappings each tag or key is a value, under the index of its row.
     """
-    is_nested = values.dtype == object or str(values.dtype).startswith("list<")
-    values = values.explode() if is_nested else values
+    values = values.explode() if values.dtype == object else values
     text = values.astype("string").replace("", pd.NA).fillna("(none)")
     names = list(text.value_counts().sort_index().sort_values(ascending=False, kind="stable").index)
     others = ""

@@ -45,8 +45,8 @@ def assets_frame(
 
     Returns:
         Columns as `ASSET_COLUMNS`, or those asked for. Integers are Int64 or Int32 (nullable),
-        duration is Float64, text is str, times are datetime64[us, UTC], tags an Arrow column
-        whose values are lists of str, context an object column of dicts.
+        duration is Float64, text is str, times are datetime64[us, UTC]; tags are
+        lists of str and context is a dict, both in object columns.
 
     Raises:
         FilterError: for a word, column or value that cannot be read. Unavailable: no Postgres.
@@ -133,7 +133,8 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     for position, column in enumerate(table.columns):
         kind = column.type
         if pa.types.is_list(kind):
-            columns[position] = pd.Series(column, dtype=pd.ArrowDtype(kind))
+            # Not an Arrow column: pandas cannot read such a one back from its own Parquet file.
+            columns[position] = pd.Series(column.to_pylist(), dtype=object)
         elif getattr(kind, "extension_name", "") == "arrow.json":
             columns[position] = pd.Series(_parsed(column), dtype=object)
         elif isinstance(kind, pa.BaseExtensionType):
