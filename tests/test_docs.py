@@ -74,6 +74,15 @@ def test_the_page_on_signatures_runs_and_shows_what_is_printed(kit: mt.MediaTool
     assert moment.sub("", shown.stdout) == moment.sub("", said)
 
 
+def test_the_page_on_asking_the_table_runs_as_it_stands(kit: mt.MediaToolkit) -> None:
+    (code,) = blocks("docs/reading.md", "python")
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[-3:] == ["4", "4", "2"]
+
+
 def test_the_page_on_the_store_runs_from_top_to_bottom(kit: mt.MediaToolkit) -> None:
     code = "".join(blocks("docs/store.md", "python")) + "kit.close()\n"
     shown = subprocess.run(
@@ -122,7 +131,7 @@ def test_the_upload_policy_works_as_docs_security_shows(settings: mt.Settings) -
     "page",
     [
         *("README.md", "docs/guide.md", "docs/embedded.md", "docs/store.md", "sql/README.md"),
-        *("docs/reconcile.md", "docs/security.md", "docs/signatures.md"),
+        *("docs/reconcile.md", "docs/reading.md", "docs/security.md", "docs/signatures.md"),
     ],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
