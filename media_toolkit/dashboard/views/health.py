@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from media_toolkit.doctor import Finding
     from media_toolkit.toolkit import MediaToolkit
 
+_MOMENT = "D MMM YYYY, HH:mm:ss z"
+
 
 def show() -> None:
     """Draw the page."""
@@ -53,13 +55,14 @@ def _show_intents(kit: MediaToolkit) -> None:
         "They may still come until they expire. Later ones were given up, or reached"
         " Cloudinary and not the table: reconcile finds those."
     )
+    shown = intents[["user_id", "signed_at", "expires_at", "public_id"]]
     st.dataframe(
-        intents[["user_id", "signed_at", "expires_at", "public_id"]],
+        shown.fillna({"public_id": "any"}),
         hide_index=True,
         column_config={
             "user_id": "Signed for",
-            "signed_at": st.column_config.DatetimeColumn("Signed"),
-            "expires_at": st.column_config.DatetimeColumn("Expires"),
+            "signed_at": st.column_config.DatetimeColumn("Signed", format=_MOMENT),
+            "expires_at": st.column_config.DatetimeColumn("Expires", format=_MOMENT),
             "public_id": "Name",
         },
     )
