@@ -14,7 +14,7 @@ from dataclasses import replace
 from PIL import Image, ImageOps
 
 from . import overlay
-from .budget import Budget
+from .budget import MAX_TURNED_SIDE, TURN_COST, Budget
 from .canvas import Canvas, Opener, no_layers
 from .colors import BLACK, CLEAR, WHITE, Color
 from .corners import bordered, round_corners
@@ -26,8 +26,6 @@ from .pixels import edge_color, flattened, has_alpha, orientation, plain, to_srg
 from .saliency import busiest_window
 from .text import Lettering, draw_text
 from .values import PAD_MODES, REGION_EFFECTS, Background, Border, Effect, Length, Rotation
-
-_MAX_ROTATED_SIDE = 3000
 
 Painter = Callable[[Canvas, Component], None]
 
@@ -47,20 +45,11 @@ def paint(
     Returns a picture in mode L, LA, RGB or RGBA. TransformationError when a size is too large or
     the work too much; MissingLayerError when a layer's picture is not there.
     """
-    budget = budget or Budget()
-    budget.foresee(transformation.components, transformation.dpr)
     turned = orientation(image) if not _ignores_orientation(transformation) else 1
     size = image.size if turned < 5 else (image.height, image.width)
-    canvas = Canvas(
-        image,
-        size,
-        size,
-        transformation.dpr,
-        regions or Regions(),
-        open_layer,
-        budget,
-        ground,
-    )
+    known, cost = regions or Regions(), budget or Budget()
+    canvas = Canvas(image, size, size, transformation.dpr, known, open_layer, cost, ground)
+    canvas.budget.foresee(transformation.components, transformation.dpr, size)
     _decode_reduced(canvas, transformation, swapped=turned >= 5)
     canvas.image.load()
     if turned > 1:
@@ -288,18 +277,17 @@ def _rotate(canvas: Canvas, component: Component) -> None:
         elif isinstance(step, float) and step:
             image = _turned(image, step)
             if step % 90:
-                # Costs as much as several resizes.
-                canvas.budget.spend(image.size)
-                canvas.budget.spend(image.size)
+                for _ in range(TURN_COST):
+                    canvas.budget.spend(image.size)
     if rotation.steps:
         canvas.replace(image)
         canvas.regions = Regions()
 
 
 def _turned(image: Image.Image, degrees: float) -> Image.Image:
-    if max(image.size) > _MAX_ROTATED_SIDE:
+    if max(image.size) > MAX_TURNED_SIDE:
         image = ImageOps.contain(
-            image, (_MAX_ROTATED_SIDE, _MAX_ROTATED_SIDE), Image.Resampling.LANCZOS
+            image, (MAX_TURNED_SIDE, MAX_TURNED_SIDE), Image.Resampling.LANCZOS
         )
     quarter = {
         90.0: Image.Transpose.ROTATE_270,
