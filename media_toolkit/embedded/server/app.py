@@ -110,6 +110,11 @@ def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
         Route("/", about, methods=["GET"]),
         post("upload", upload.upload),
         post("destroy", change.destroy),
+        Route(
+            "/v1_1/{cloud}/delete_by_token",
+            in_cloud(change.destroy_by_token, _unknown_cloud),
+            methods=["POST"],
+        ),
         post("explicit", change.explicit),
         post("rename", change.rename),
         post("tags", labels.tags),

@@ -5,6 +5,7 @@ https://cloudinary.com/documentation/image_upload_api_reference
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,15 +16,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from .analysis import analysed
-from .calls import delivery_type, origin, received_form, required, resource_type
+from .calls import add_query, delivery_type, origin, received_form, required, resource_type
 from .cloud import Cloud
+from .deletion_tokens import asset_id_of
 from .eager import parse_eager, render_eager
 from .errors import ApiError
 from .extras import Extras
-from .form import Form
+from .form import Form, received
 from .naming import check_folder, check_public_id
 from .notifications import check_url
-from .parameters import boolean, context, eager, given_extras, tags, wanted_facts
+from .parameters import boolean, check_known, context, eager, given_extras, tags, wanted_facts
 from .records import Asset, NameTakenError
 from .responses import add_extras
 from .storing import Storing
@@ -54,6 +56,25 @@ class ChangeApi:
 
         def work() -> bool:
             asset = self._cloud.records.get(*name)
+            if asset is None or not self._cloud.destroy(asset):
+                return False
+            self._cloud.notifier.deleted([asset], source)
+            return True
+
+        found = await run_in_threadpool(work)
+        return JSONResponse({"result": "ok" if found else "not found"})
+
+    async def destroy_by_token(self, request: Request) -> Response:
+        """Remove the asset that an upload's `delete_token` is for; no other right is needed."""
+        async with received(request, self._cloud.blobs.incoming) as form:
+            add_query(request, form)
+            check_known(form, frozenset({"token"}))
+        secret = self._cloud.config.api_secret
+        asset_id = asset_id_of(required(form, "token"), secret, time.time())
+        source = origin(request, form)
+
+        def work() -> bool:
+            asset = self._cloud.records.get_by_asset_id(asset_id)
             if asset is None or not self._cloud.destroy(asset):
                 return False
             self._cloud.notifier.deleted([asset], source)

@@ -18,10 +18,11 @@ from .background import Background
 from .blobs import Blobs
 from .chunks import ChunkedUploads
 from .config import ServerConfig
+from .derived_records import Derived
 from .eager import Eager
 from .formats import open_image
 from .notifications import Notifier
-from .records import Asset, Derived, Records
+from .records import Asset, Records
 from .render import Rendered, Surroundings, render
 from .responses import Responses
 from .transform.geometry import Box, Regions

@@ -60,6 +60,7 @@ _HONOURED = frozenset(
         "overwrite",
         "public_id",
         "public_id_prefix",
+        "return_delete_token",
         "tags",
         "type",
         "unique_filename",
@@ -106,6 +107,7 @@ class UploadParameters:
     notification_url: str | None = None
     batch_id: str | None = None
     is_async: bool = False
+    return_delete_token: bool = False
     facts: WantedFacts = field(default_factory=WantedFacts)
     extras: Extras = field(default_factory=Extras)
 
@@ -146,6 +148,7 @@ def upload_parameters(form: Form) -> UploadParameters:
         notification_url=check_url(form.text("notification_url")),
         batch_id=form.text("batch_id") or None,
         is_async=boolean(form, "async", False),
+        return_delete_token=boolean(form, "return_delete_token", False),
         facts=wanted_facts(form),
         extras=given_extras(form),
     )

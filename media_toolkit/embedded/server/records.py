@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .backup_records import BACKUP_SCHEMA, BackupRecords, keep_backup
+from .derived_records import DERIVED_SCHEMA, DerivedRecords
 from .extras import Extras
 from .folder_records import FOLDER_SCHEMA, FolderRecords
 from .notification_records import NOTIFICATION_SCHEMA, NotificationRecords
@@ -44,15 +45,6 @@ create table if not exists assets (
     context text not null,
     extras text not null default '{}',
     unique (resource_type, type, public_id)
-);
-create table if not exists derived (
-    id text primary key,
-    blob text not null references assets (blob) on delete cascade on update cascade,
-    transformation text not null,
-    format text not null,
-    bytes integer not null,
-    key text not null,
-    unique (blob, transformation, format)
 );
 """
 
@@ -93,18 +85,6 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Derived:
-    """One derived image of an asset; `format` is empty when none was asked for."""
-
-    id: str
-    blob: str
-    transformation: str
-    format: str
-    bytes: int
-    key: str
-
-
-@dataclass(frozen=True)
 class Put:
     """What `Records.put` did: stored `asset`, or found it (`existing`); `replaced` is the old."""
 
@@ -140,6 +120,7 @@ class NameTakenError(Exception):
 class Records(
     SearchRecords,
     BackupRecords,
+    DerivedRecords,
     FolderRecords,
     NotificationRecords,
     PresetRecords,
@@ -151,6 +132,7 @@ class Records(
         super().__init__(path)
         for schema in (
             _SCHEMA,
+            DERIVED_SCHEMA,
             BACKUP_SCHEMA,
             FOLDER_SCHEMA,
             NOTIFICATION_SCHEMA,
@@ -338,46 +320,10 @@ class Records(
             values = (resource_type, len(prefix), prefix, after, limit)
             return [row["tag"] for row in connection.execute(query, values)]
 
-    def add_derived(self, new: Derived) -> None:
-        """Note a derived image; one whose original is gone meanwhile is not noted."""
-        with self._writing() as connection:
-            connection.execute(
-                "insert or replace into derived (id, blob, transformation, format, bytes, key)"
-                " select ?, ?, ?, ?, ?, ? where exists (select 1 from assets where blob = ?)",
-                (new.id, new.blob, new.transformation, new.format, new.bytes, new.key, new.blob),
-            )
-
     def get_by_blob(self, blob: str) -> Asset | None:
         """The asset that has the blob."""
         with self._reading() as connection:
             return _one(connection, "blob = ?", (blob,))
-
-    def derived_by_id(self, id: str) -> Derived | None:
-        """One derived image."""
-        with self._reading() as connection:
-            row = connection.execute("select * from derived where id = ?", (id,)).fetchone()
-        return None if row is None else Derived(**dict(row))
-
-    def derived_by(self, transformation: str, after: int, limit: int) -> list[tuple[Derived, int]]:
-        """What was derived by a transformation, past `after`, each with its place."""
-        query = (
-            "select *, rowid as place from derived where transformation = ? and rowid > ?"
-            " order by rowid limit ?"
-        )
-        with self._reading() as connection:
-            rows = [dict(row) for row in connection.execute(query, (transformation, after, limit))]
-        return [(Derived(**row), place) for row in rows if (place := row.pop("place"))]
-
-    def delete_derived(self, id: str) -> bool:
-        """Forget one derived image; False when it was gone already."""
-        with self._writing() as connection:
-            return connection.execute("delete from derived where id = ?", (id,)).rowcount > 0
-
-    def derived(self, blob: str) -> list[Derived]:
-        """The derived images of a blob, oldest first."""
-        query = "select * from derived where blob = ? order by rowid"
-        with self._reading() as connection:
-            return [Derived(**dict(row)) for row in connection.execute(query, (blob,))]
 
 
 _COLUMNS = list(Asset.__dataclass_fields__)

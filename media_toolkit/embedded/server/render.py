@@ -10,9 +10,11 @@ from PIL import Image
 
 from .errors import ApiError
 from .formats import DECODE_ERRORS, open_image
+from .transform.budget import Budget
+from .transform.canvas import Opener, no_layers
 from .transform.encode import choose_auto_format, encode, encode_animation
 from .transform.geometry import Regions
-from .transform.paint import Budget, Opener, no_layers, paint
+from .transform.paint import paint
 from .transform.parse import (
     MissingLayerError,
     Transformation,

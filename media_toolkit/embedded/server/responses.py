@@ -12,8 +12,9 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from .config import ServerConfig
+from .derived_records import Derived
 from .eager import Eager
-from .records import Asset, Derived
+from .records import Asset
 from .render import Rendered
 
 _UNSAFE = re.compile(rb"([^a-zA-Z0-9_.\-/:]+)")

@@ -26,7 +26,7 @@ EVENTS = (
     " access_control_changed create_folder delete_folder move_or_rename_asset_folder"
     " generate_archive"
 )
-_PARAMETERS = frozenset({"uri", "event_type", "additive"})
+_PARAMETERS = frozenset({"uri", "uri_type", "event_type", "additive"})
 
 
 class TriggersApi:
@@ -110,5 +110,8 @@ def _changed(old: Trigger, form: Form) -> Trigger:
         raise ApiError(400, f"Missing required parameter - {missing}")
     if event not in EVENTS.split():
         raise ApiError(400, f"Invalid value for parameter event_type: {event}")
+    uri_type = form.text("uri_type")
+    if uri_type not in ("", "webhook"):
+        raise ApiError(400, f"Unsupported value on this server - uri_type: {uri_type}")
     additive = boolean(form, "additive", old.additive)
     return Trigger(uri, event, additive, old.id, old.created_at)

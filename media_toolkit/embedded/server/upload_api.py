@@ -19,6 +19,7 @@ from .blobs import IncomingFile
 from .calls import RESOURCE_TYPES, add_query
 from .chunks import Part, part_of
 from .cloud import Cloud
+from .deletion_tokens import deletion_token
 from .eager import parse_eager
 from .errors import ApiError
 from .form import Form, decode_data_uri, is_data_uri, received
@@ -74,6 +75,11 @@ class UploadApi:
                     outcome = await self._later(form, upload, follow=filename is None)
                 else:
                     outcome = await self._storing.store(upload)
+                    # Who found another's asset under the name has no right to delete it.
+                    if parameters.return_delete_token and not outcome.get("existing"):
+                        secret = self._cloud.config.api_secret
+                        token = deletion_token(outcome["asset_id"], secret, time.time())
+                        outcome["delete_token"] = token
             except ApiError as error:
                 outcome = error
                 raise

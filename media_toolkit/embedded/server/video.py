@@ -18,9 +18,10 @@ from PIL import Image
 
 from .errors import ApiError
 from .render import Rendered, Surroundings
+from .transform.budget import Budget
 from .transform.colors import BLACK
 from .transform.encode import choose_auto_format, encode
-from .transform.paint import Budget, paint
+from .transform.paint import paint
 from .transform.parse import (
     MissingLayerError,
     Transformation,

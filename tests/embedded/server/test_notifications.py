@@ -149,7 +149,10 @@ def test_triggers_are_told_unless_the_call_names_its_own_url(
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
-    made = trigger(uri=f"{listener.url}/all", event_type="all")
+    made = trigger(uri=f"{listener.url}/all", event_type="all", uri_type="webhook")
+    other = {"uri": f"{listener.url}/sms", "event_type": "all", "uri_type": "sms"}
+    answer = server.session.post(f"{server.api}/triggers", json=other, auth=server.auth)
+    assert (answer.status_code, "uri_type: sms" in answer.text) == (400, True)
     trigger(uri=f"{listener.url}/delete", event_type="delete")
     assert made["uri_type"] == "webhook"
     assert len(server.admin("triggers").json()["triggers"]) == 2

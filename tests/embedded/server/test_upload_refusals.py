@@ -133,7 +133,6 @@ def test_a_filename_of_300_characters_is_refused_only_as_a_public_id(
         ("eval", "x"),
         ("on_success", "x"),
         ("quality_override", "80"),
-        ("return_delete_token", "1"),
         ("unique_display_name", "true"),
         ("moderation", "webpurify"),
         ("no_such_parameter", "x"),

@@ -16,10 +16,11 @@ from starlette.responses import JSONResponse, Response
 
 from ..backup_records import Backup
 from ..cloud import Cloud
+from ..derived_records import Derived
 from ..errors import ApiError
 from ..form import Form
 from ..parameters import boolean
-from ..records import Asset, Derived, Listing, restored
+from ..records import Asset, Listing, restored
 from .details import DECODED, DETAIL_PARAMETERS, examined, on_request, placeholder
 from .request import (
     RESOURCE_TYPES,

@@ -8,76 +8,24 @@ write a painter here, and enter it in `PAINTERS`.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from PIL import Image, ImageOps
 
 from . import overlay
+from .budget import MAX_TURNED_SIDE, TURN_COST, Budget
+from .canvas import Canvas, Opener, no_layers
 from .colors import BLACK, CLEAR, WHITE, Color
 from .corners import bordered, round_corners
 from .effects import EFFECTS, trim_box
-from .geometry import MAX_PIXELS, MAX_SIDE, Box, Plan, Regions, Size, part, place, plan_resize
-from .layers import ImageLayer, TextLayer
-from .parse import Component, LayerStep, MissingLayerError, Transformation, TransformationError
+from .geometry import Box, Plan, Regions, Size, part, place, plan_resize
+from .layers import TextLayer
+from .parse import Component, LayerStep, Transformation, TransformationError
 from .pixels import edge_color, flattened, has_alpha, orientation, plain, to_srgb
 from .saliency import busiest_window
 from .text import Lettering, draw_text
 from .values import PAD_MODES, REGION_EFFECTS, Background, Border, Effect, Length, Rotation
-
-MAX_WORK_PIXELS = 400_000_000
-MAX_SECONDS = 60.0
-_MAX_ROTATED_SIDE = 3000
-
-# Opens the picture of a layer; MissingLayerError when there is none.
-Opener = Callable[[ImageLayer], AbstractContextManager[Image.Image]]
-
-
-def no_layers(layer: ImageLayer) -> AbstractContextManager[Image.Image]:
-    """An opener for where no stored pictures are at hand."""
-    raise MissingLayerError(layer.public_id)
-
-
-@dataclass
-class Budget:
-    """What a chain may still cost: pixels painted, and time. TransformationError past it."""
-
-    pixels: int = MAX_WORK_PIXELS
-    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
-
-    def spend(self, size: Size) -> None:
-        """Count one more picture of that size."""
-        if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
-            raise TransformationError(f"Requested image is too large: {size[0]}x{size[1]}")
-        self.pixels -= size[0] * size[1]
-        if self.pixels < 0 or time.monotonic() > self.deadline:
-            raise TransformationError("Transformation is too complex: it takes too long")
-
-
-@dataclass
-class Canvas:
-    """A picture while it is being painted.
-
-    `size` is the size that coordinates refer to. It differs from `image.size` only until the
-    first resize, when a JPEG was decoded at a reduced size. `regions` move with the picture.
-    """
-
-    image: Image.Image
-    size: Size
-    original: Size
-    dpr: float = 1.0
-    regions: Regions = field(default_factory=Regions)
-    open_layer: Opener = no_layers
-    budget: Budget = field(default_factory=Budget)
-    ground: Color = WHITE
-
-    def replace(self, image: Image.Image) -> None:
-        """Go on with another picture."""
-        self.image = image
-        self.size = image.size
-
 
 Painter = Callable[[Canvas, Component], None]
 
@@ -99,16 +47,9 @@ def paint(
     """
     turned = orientation(image) if not _ignores_orientation(transformation) else 1
     size = image.size if turned < 5 else (image.height, image.width)
-    canvas = Canvas(
-        image,
-        size,
-        size,
-        transformation.dpr,
-        regions or Regions(),
-        open_layer,
-        budget or Budget(),
-        ground,
-    )
+    known, cost = regions or Regions(), budget or Budget()
+    canvas = Canvas(image, size, size, transformation.dpr, known, open_layer, cost, ground)
+    canvas.budget.foresee(transformation.components, transformation.dpr, size)
     _decode_reduced(canvas, transformation, swapped=turned >= 5)
     canvas.image.load()
     if turned > 1:
@@ -336,18 +277,17 @@ def _rotate(canvas: Canvas, component: Component) -> None:
         elif isinstance(step, float) and step:
             image = _turned(image, step)
             if step % 90:
-                # Costs as much as several resizes.
-                canvas.budget.spend(image.size)
-                canvas.budget.spend(image.size)
+                for _ in range(TURN_COST):
+                    canvas.budget.spend(image.size)
     if rotation.steps:
         canvas.replace(image)
         canvas.regions = Regions()
 
 
 def _turned(image: Image.Image, degrees: float) -> Image.Image:
-    if max(image.size) > _MAX_ROTATED_SIDE:
+    if max(image.size) > MAX_TURNED_SIDE:
         image = ImageOps.contain(
-            image, (_MAX_ROTATED_SIDE, _MAX_ROTATED_SIDE), Image.Resampling.LANCZOS
+            image, (MAX_TURNED_SIDE, MAX_TURNED_SIDE), Image.Resampling.LANCZOS
         )
     quarter = {
         90.0: Image.Transpose.ROTATE_270,
