@@ -101,6 +101,8 @@ class AssetFilter:
             found.append(c.bytes >= _number("min_bytes", self.min_bytes))
         if self.max_bytes is not None:
             found.append(c.bytes <= _number("max_bytes", self.max_bytes))
+        if not isinstance(self.context or {}, Mapping):
+            raise FilterError(f"context is no mapping: {self.context!r}", ids=("context",))
         for key, value in (self.context or {}).items():
             key, value = _text("context", key), _text("context", value)
             found.append(c.context[key].astext == value)
@@ -154,7 +156,7 @@ def read_cursor(cursor: str) -> tuple[datetime, int]:
         padded = cursor + "=" * (-len(cursor) % 4)
         moment, row_id = json.loads(base64.urlsafe_b64decode(padded))
         return datetime.fromisoformat(moment), int(row_id)
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
         raise FilterError(
             "not a page cursor", hint="pass page.next_cursor or page.previous_cursor unchanged"
         ) from error
@@ -206,6 +208,8 @@ def read_moment(name: str, value: datetime | date | str) -> datetime:
             value = datetime.fromisoformat(value)
         if not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day)
+        if value != value:
+            raise ValueError("NaT, pandas' missing moment, equals nothing")
     except (ValueError, AttributeError) as error:
         raise FilterError(
             f"{name} is not a date: {value!r}",
@@ -217,6 +221,11 @@ def read_moment(name: str, value: datetime | date | str) -> datetime:
 
 def _number(name: str, value: Any) -> int:
     try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise FilterError(f"{name} is not a whole number: {value!r}", ids=(name,)) from error
+        number = int(value)
+        # 1.0 of a frame's column is whole, 1.9 is not; Postgres ends at 64 bits.
+        is_whole = number == float(value) if isinstance(value, float) else True
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole or not -(2**63) <= number < 2**63:
+        raise FilterError(f"{name} is not a whole number: {value!r}", ids=(name,))
+    return number
