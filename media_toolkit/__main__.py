@@ -244,7 +244,7 @@ def _check_options(options: ServerOptions) -> None:
     if not (options.faults or options.notification_urls):
         return
     from media_toolkit.embedded.server.errors import ApiError
-    from media_toolkit.embedded.server.faults import parse_fault
+    from media_toolkit.embedded.server.faults.injection import parse_fault
     from media_toolkit.embedded.server.notifications import check_url
 
     try:

@@ -18,19 +18,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .admin.calls import AdminCalls
 from .admin.routes import admin_routes
-from .archive_api import ArchiveApi
-from .change_api import ChangeApi
+from .admin.search import SearchApi
+from .admin.triggers import TriggersApi
+from .archive.api import ArchiveApi
 from .cloud import Cloud
 from .config import ServerConfig
-from .delivery import Delivery
+from .delivery.api import Delivery
 from .errors import ApiError, DeliveryError
-from .faults import FAULTS_PATH, Faults, FaultyDay
-from .faults_api import FaultsApi
-from .labels_api import LabelsApi
+from .faults.api import FaultsApi
+from .faults.injection import FAULTS_PATH, Faults, FaultyDay
 from .responses import error_response
-from .search.api import SearchApi
-from .triggers_api import TriggersApi
-from .upload_api import UploadApi
+from .upload.api import UploadApi
+from .upload.changes import ChangeApi
+from .upload.labels import LabelsApi
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -15,20 +15,20 @@ from anyio import to_thread
 from PIL import Image
 
 from .background import Background
-from .blobs import Blobs
-from .chunks import ChunkedUploads
 from .config import ServerConfig
-from .derived_records import Derived
-from .eager import Eager
-from .formats import open_image
+from .disk.blobs import Blobs
+from .facts.formats import open_image
 from .notifications import Notifier
-from .records import Asset, Records
-from .render import Rendered, Surroundings, render
+from .protocol.chunks import ChunkedUploads
+from .records.assets import Asset, Records
+from .records.derived import Derived
 from .responses import Responses
+from .transform.eager import Eager
 from .transform.geometry import Box, Regions
 from .transform.layers import ImageLayer
 from .transform.parse import MissingLayerError, Transformation, parse_transformation
-from .video import render_video
+from .transform.render import Rendered, Surroundings, render
+from .transform.video import render_video
 
 
 @dataclass(frozen=True)

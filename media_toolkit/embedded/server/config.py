@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .derived_cache import DEFAULT_LIMIT_BYTES
+from .disk.derived_cache import DEFAULT_LIMIT_BYTES
 
 
 @dataclass(frozen=True)

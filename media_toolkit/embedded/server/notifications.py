@@ -22,8 +22,8 @@ from anyio import to_thread
 
 from .config import ServerConfig
 from .errors import ApiError
-from .notification_records import NotificationRecords, Waiting
-from .records import Asset
+from .records.assets import Asset
+from .records.notifications import NotificationRecords, Waiting
 
 MAX_WAITING = 10_000
 _AT_A_TIME = 8

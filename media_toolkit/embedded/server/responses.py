@@ -12,10 +12,10 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from .config import ServerConfig
-from .derived_records import Derived
-from .eager import Eager
-from .records import Asset
-from .render import Rendered
+from .records.assets import Asset
+from .records.derived import Derived
+from .transform.eager import Eager
+from .transform.render import Rendered
 
 _UNSAFE = re.compile(rb"([^a-zA-Z0-9_.\-/:]+)")
 SIGNED_TYPES = frozenset({"private", "authenticated"})

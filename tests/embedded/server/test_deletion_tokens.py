@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from media_toolkit.embedded.server.deletion_tokens import deletion_token
+from media_toolkit.embedded.server.upload.deletion_tokens import deletion_token
 
 Draw = Callable[..., bytes]
 

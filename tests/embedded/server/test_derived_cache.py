@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from media_toolkit.embedded.server.derived_cache import DerivedCache
+from media_toolkit.embedded.server.disk.derived_cache import DerivedCache
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from media_toolkit.embedded.server.blobs import Blobs, FolderInUseError
+from media_toolkit.embedded.server.disk.blobs import Blobs, FolderInUseError
 
 Draw = Callable[..., bytes]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from media_toolkit.embedded.server.render import Surroundings, render
 from media_toolkit.embedded.server.transform.geometry import Regions
 from media_toolkit.embedded.server.transform.parse import parse_transformation
+from media_toolkit.embedded.server.transform.render import Surroundings, render
 
 Colour = tuple[int, ...]
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from media_toolkit.embedded.server.errors import ApiError
-from media_toolkit.embedded.server.naming import (
+from media_toolkit.embedded.server.upload.naming import (
     Naming,
     check_folder,
     check_public_id,

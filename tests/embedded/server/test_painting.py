@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms
 
-from media_toolkit.embedded.server.render import Rendered, render
 from media_toolkit.embedded.server.transform.parse import parse_transformation
+from media_toolkit.embedded.server.transform.render import Rendered, render
 
 RED, GREEN, BLUE, YELLOW = (200, 30, 30), (30, 160, 30), (30, 30, 200), (220, 200, 30)
 Draw = Callable[..., bytes]

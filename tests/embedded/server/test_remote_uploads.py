@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from media_toolkit.embedded.server.remote import is_public
+from media_toolkit.embedded.server.upload.remote import is_public
 
 Draw = Callable[..., bytes]
 

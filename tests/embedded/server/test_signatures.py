@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cloudinary.utils import api_sign_request
 
-from media_toolkit.embedded.server.authentication import string_to_sign
+from media_toolkit.embedded.server.protocol.authentication import string_to_sign
 
 Draw = Callable[..., bytes]
 

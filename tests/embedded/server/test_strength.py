@@ -231,7 +231,7 @@ def test_huge_headers_and_endless_fields_are_refused(server: Any) -> None:
 def test_an_upload_without_end_is_broken_off(
     start_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from media_toolkit.embedded.server import form
+    from media_toolkit.embedded.server.protocol import form
 
     monkeypatch.setattr(form, "MAX_FILE_BYTES", 20 * MB)
     server = start_server()
@@ -249,7 +249,7 @@ def test_an_upload_without_end_is_broken_off(
 def test_chunked_uploads_without_end_push_each_other_out(
     start_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from media_toolkit.embedded.server import chunks
+    from media_toolkit.embedded.server.protocol import chunks
 
     monkeypatch.setattr(chunks, "MAX_UPLOADS", 3)
     server = start_server()

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from media_toolkit.embedded.server.analysis import perceptual_hash
+from media_toolkit.embedded.server.facts.analysis import perceptual_hash
 
 Draw = Callable[..., bytes]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from media_toolkit.embedded.server.preset_records import PresetRecords, UploadPreset
+from media_toolkit.embedded.server.records.presets import PresetRecords, UploadPreset
 
 Draw = Callable[..., bytes]
 

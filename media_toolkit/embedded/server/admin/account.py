@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..form import MAX_FILE_BYTES
-from ..formats import MAX_PIXELS, MAX_TOTAL_PIXELS
+from ..facts.formats import MAX_PIXELS, MAX_TOTAL_PIXELS
+from ..protocol.form import MAX_FILE_BYTES
 from ..responses import timestamp
 from .request import after_text, max_results, page_end, query, resource_type
 

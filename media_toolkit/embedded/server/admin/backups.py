@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..backup_records import Backup
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..form import Form
-from ..parameters import UPLOAD_TYPES
-from ..records import Asset, restored
+from ..protocol.form import Form
+from ..records.assets import Asset, restored
+from ..records.backups import Backup
+from ..upload.parameters import UPLOAD_TYPES
 from .request import MAX_IDS, body, resource_type
 
 

@@ -7,8 +7,8 @@ from email.utils import formatdate
 
 from starlette.requests import Request
 
-from ..authentication import check_basic
 from ..config import ServerConfig
+from ..protocol.authentication import check_basic
 
 HOURLY_LIMIT = 500_000
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..analysis import analysed
 from ..cloud import Cloud
-from ..form import Form
-from ..parameters import boolean
-from ..records import Asset
+from ..facts.analysis import analysed
+from ..protocol.form import Form
+from ..records.assets import Asset
 from ..responses import add_extras
+from ..upload.parameters import boolean
 from .backups import versions_of
 
 DETAIL_PARAMETERS = frozenset(

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..folder_records import Folder, FolderMissingError, FolderNotEmptyError, FolderTakenError
-from ..naming import check_folder
+from ..records.folders import Folder, FolderMissingError, FolderNotEmptyError, FolderTakenError
+from ..upload.naming import check_folder
 from .request import after_text, body, max_results, query, required, text_cursor
 
 

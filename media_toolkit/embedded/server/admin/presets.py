@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..form import Form
-from ..naming import random_id
-from ..parameters import boolean, context, eager, tags
-from ..preset_records import UploadPreset
+from ..protocol.form import Form
+from ..records.presets import UploadPreset
+from ..upload.naming import random_id
+from ..upload.parameters import boolean, context, eager, tags
 from .components import components
 from .request import after_text, body, max_results, page_end, query
 

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..form import Form
 from ..notifications import Origin
-from ..parameters import boolean, eager
-from ..records import Asset, Listing
+from ..protocol.form import Form
+from ..records.assets import Asset, Listing
+from ..upload.parameters import boolean, eager
 from .request import MAX_IDS, body
 from .resources import after_seq, seq_cursor
 

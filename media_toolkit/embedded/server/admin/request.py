@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..form import Form, received
-from ..parameters import UPLOAD_TYPES
+from ..protocol.form import Form, received
+from ..upload.parameters import UPLOAD_TYPES
 
 T = TypeVar("T")
 

@@ -14,13 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..backup_records import Backup
 from ..cloud import Cloud
-from ..derived_records import Derived
 from ..errors import ApiError
-from ..form import Form
-from ..parameters import boolean
-from ..records import Asset, Listing, restored
+from ..protocol.form import Form
+from ..records.assets import Asset, Listing, restored
+from ..records.backups import Backup
+from ..records.derived import Derived
+from ..upload.parameters import boolean
 from .details import DECODED, DETAIL_PARAMETERS, examined, on_request, placeholder
 from .request import (
     RESOURCE_TYPES,

@@ -9,13 +9,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..cloud import Cloud
-from ..search.api import SearchApi
 from .account import AdminAccount
 from .backups import AdminBackups
 from .folders import AdminFolders
 from .presets import AdminPresets
 from .removal import AdminRemoval
 from .resources import AdminResources
+from .search import SearchApi
 from .transformations import AdminTransformations
 from .update import AdminUpdate
 

@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..form import Form
-from ..parameters import boolean
-from ..transformation_records import KnownTransformation, NamedTransformation
+from ..protocol.form import Form
+from ..records.transformations import KnownTransformation, NamedTransformation
+from ..upload.parameters import boolean
 from .components import components
 from .request import after_text, body, max_results, page_end, query, required
 

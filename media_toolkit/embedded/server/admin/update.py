@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..extras import Extras
-from ..form import Form
-from ..naming import check_folder
 from ..notifications import Origin
-from ..parameters import boolean, context, coordinates, tags
-from ..records import Asset
+from ..protocol.form import Form
+from ..records.assets import Asset
+from ..records.extras import Extras
 from ..responses import add_extras, timestamp
+from ..upload.naming import check_folder
+from ..upload.parameters import boolean, context, coordinates, tags
 from .request import body, resource_type
 
 _PARAMETERS = frozenset(

@@ -1,4 +1,4 @@
-"""The Search API: expressions over the records, pages of what they match, and folders.
+"""The Search API's language: expressions and queries, read and turned into SQL.
 
 https://cloudinary.com/documentation/search_method
 """

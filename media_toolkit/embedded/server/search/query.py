@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ApiError
-from ..form import Form
+from ..protocol.form import Form
 from .compile import Bound
 from .fields import SORTABLE
-from .records import Bucket, Order
+from .wanted import Bucket, Order
 
 DEFAULT_RESULTS, MAX_RESULTS = 50, 500
 KNOWN = frozenset(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..formats import normal_format
+from ..facts.formats import normal_format
 from .colors import Color, read_color
 from .layers import read_layer
 

@@ -1,0 +1,1 @@
+"""Delivery: originals and derived files by their URL."""

@@ -1,0 +1,1 @@
+"""Files on disk: what is kept, and what was derived from it."""

@@ -1,0 +1,1 @@
+"""What the server knows, in one SQLite file: a module a kind of record."""

@@ -1,0 +1,1 @@
+"""The Upload API: what arrives is checked, named, stored, and changed again."""
