@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEPT = [c.name for c in files.c]
+# History keeps no words; made only where a filter asks for them.
+_WORDS = sa.literal_column(
+    "coalesce(words, media_toolkit_rules.words(public_id, original_filename, tags, context))"
+).label("words")
 # Several rows may have had the name; the one that stands under it now comes first.
 _FILE = sa.text("""
 SELECT id FROM (
@@ -88,7 +92,7 @@ def as_of(query: sa.Select[Any], moment: datetime | date | str) -> sa.Select[Any
     stood = sa.func.media_toolkit_rules.files_as_of(read_moment("as_of", moment))
     # Named as the table is: inside this query the name means the rows of that moment.
     return query.add_cte(
-        sa.select(*(sa.literal_column(c.name, c.type) for c in files.c), sa.literal_column("words"))
+        sa.select(*(sa.literal_column(c.name, c.type) for c in files.c), _WORDS)
         .select_from(stood.alias("stood"))
         .cte(files.name)
     )

@@ -119,3 +119,30 @@ def test_a_statement_of_the_owner_without_claims_is_recorded_under_its_login(
         connection.exec_driver_sql("UPDATE cloudinary_files SET format = 'png'")
         login = connection.scalar(sa.text("SELECT SESSION_USER"))
     assert kit.history("photo1")["changed_by"].tolist() == ["ana", login]
+
+
+def test_a_large_change_after_a_small_one_of_the_same_session_is_recorded(
+    kit: mt.MediaToolkit,
+) -> None:
+    """A plan kept from the small one would compare each row with each: hours for 100,000."""
+    kit.save_many(response(n) for n in range(20_000))
+    with kit._database.begin(kit.identity) as connection:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
+        connection.exec_driver_sql("UPDATE cloudinary_files SET format = 'gif' WHERE id < 0")
+        connection.exec_driver_sql("UPDATE cloudinary_files SET format = 'gif'")
+        recorded = "SELECT count(*) FROM cloudinary_files_history WHERE operation = 'update'"
+        assert connection.scalar(sa.text(recorded)) == 20_000
+
+
+def test_history_keeps_no_words_and_they_are_found_all_the_same(
+    kit: mt.MediaToolkit, changes: AssetChanges
+) -> None:
+    kit.save_many([response(1), response(2, public_id="SpringTulip")])
+    then = now(kit)
+    changes.label(changes.find(["photo1", "SpringTulip"], kit.identity), kit.identity, tags=["z"])
+    changes.delete(changes.find("SpringTulip", kit.identity), kit.identity)
+    changes.purge(timedelta(0), kit.identity, lambda asset: None)
+    kept = kit.sql("SELECT count(*) AS n FROM cloudinary_files_history WHERE old ? 'words'")
+    assert kept["n"].tolist() == [0]
+    assert kit.assets(as_of=then, text="tul")["public_id"].tolist() == ["SpringTulip"]
+    assert len(kit.assets(as_of=then, text="photo a")) == 2
