@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _KEPT = [c.name for c in files.c]
 # History keeps no words; made only where a filter asks for them.
-_WORDS = sa.literal_column(
+_WORDS: sa.ColumnElement[Any] = sa.literal_column(
     "coalesce(words, media_toolkit_rules.words(public_id, original_filename, tags, context))"
 ).label("words")
 # Several rows may have had the name; the one that stands under it now comes first.

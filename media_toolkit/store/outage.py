@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,13 @@ _UNIQUE = "23505"
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
 # What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
-_FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding")
+_FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
+          "does not support SSL", "bind message supplies")  # fmt: skip
+# What a migration makes; all else that is missing, no migration will bring.
+_OURS = re.compile(r"cloudinary_files|media_toolkit|upload_intents|notification_|reconcile_|auth\b")
+# Before what libpq says, ADBC puts its status and what it was about to do.
+_OF_ADBC = re.compile(r"^[A-Z_]+: (\[libpq\] )?(Failed to [\w ]+: )?(could not begin COPY: )?")
+_DENIED = re.compile(r"permission denied for (?:table|view|materialized view) (\S+)")
 
 
 def retrying(
@@ -78,19 +85,26 @@ def our_errors() -> Iterator[None]:
 
 
 def _translated(error: Exception) -> StoreError:
-    code, cause = _sqlstate(error), _cause(error)
+    code, cause, said = _sqlstate(error), _cause(error), diagnosis(error)
     original = getattr(error, "orig", error)
     if is_away(error) or (code is None and type(original).__name__ == "OperationalError"):
+        if any(words in cause for words in _FINAL):
+            wrong = "check user, password, database and options of DATABASE_URL"
+            return Unavailable(f"Postgres cannot be reached: {cause}", hint=wrong)
         return Unavailable(
             f"Postgres cannot be reached: {cause}",
             hint="nothing is half done: try again once Postgres is back; until then check "
             "DATABASE_URL, the network and, on Neon, the project's page",
         )
     if code in (_UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION, _NO_SCHEMA):
-        return StoreError(cause, hint=MIGRATE)
+        return StoreError(cause, hint=MIGRATE if _OURS.search(cause) else said.get("hint", ""))
     if code == _NO_PRIVILEGE and "set role" in cause:
         return Forbidden(
             cause, hint='let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
+        )
+    if code == _NO_PRIVILEGE and (denied := _DENIED.search(cause)) and not _OURS.search(cause):
+        return Forbidden(
+            cause, hint=f"as the owner of it: GRANT SELECT ON {denied[1]} TO media_toolkit_app"
         )
     if code == _NO_PRIVILEGE:
         of_a_row = "row-level security" in cause
@@ -99,7 +113,7 @@ def _translated(error: Exception) -> StoreError:
         )
     if code == _UNIQUE:
         return Conflict(cause)
-    return StoreError(cause)
+    return StoreError(cause, hint=said.get("hint", ""))
 
 
 def _is_of_a_driver(error: Exception) -> bool:
@@ -117,6 +131,21 @@ def _sqlstate(error: BaseException) -> str | None:
 
 
 def _cause(error: Exception) -> str:
+    """Postgres' own sentence; that of the driver where Postgres said nothing."""
+    if said := diagnosis(error).get("primary"):
+        return said
     original = getattr(error, "orig", error)
     lines = str(original).strip().splitlines()
-    return lines[0] if lines else type(original).__name__
+    return _OF_ADBC.sub("", lines[0]) if lines else type(original).__name__
+
+
+def diagnosis(error: BaseException) -> dict[str, str]:
+    """What Postgres itself said of a driver's error: primary, hint and position where told."""
+    original: Any = getattr(error, "orig", error)
+    if (diag := getattr(original, "diag", None)) is not None:
+        told = {name: getattr(diag, f"message_{name}", None) for name in ("primary", "hint")}
+        return {name: text for name, text in told.items() if text}
+    return {
+        bytes(name).decode().rpartition("_")[2].lower(): bytes(text).decode()
+        for name, text in getattr(original, "details", None) or ()
+    }

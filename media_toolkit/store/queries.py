@@ -6,24 +6,36 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from media_toolkit.errors import FilterError, StoreError
+from media_toolkit.errors import FilterError, MediaToolkitError, StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.frames import to_pandas
 from media_toolkit.store.migrations import SQL
+from media_toolkit.store.outage import diagnosis
 
 if TYPE_CHECKING:
     import pandas as pd
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
 
-_HARMLESS = frozenset({"random", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv7"})
+_HARMLESS = frozenset(
+    {"random", "clock_timestamp", "timeofday", "gen_random_uuid", "uuidv4", "uuidv7"}
+    | {"pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size"}
+)
 # What Postgres itself calls volatile may change something: the role, the claims, a sequence, a
 # file; or runs text as SQL (query_to_xml), which no look at the statement could see through.
-_VOLATILE = "SELECT DISTINCT proname::text FROM pg_proc WHERE provolatile = 'v'"
-_WORD = re.compile(r"[^\W\d][\w$]*")
+# Triggers and handlers cannot be called; `system` is the name of one, and a common word.
+_VOLATILE = """
+SELECT DISTINCT proname::text FROM pg_proc WHERE provolatile = 'v' AND prorettype::regtype::text
+    NOT IN ('trigger', 'tsm_handler', 'index_am_handler', 'table_am_handler', 'language_handler')
+"""
+# A dollar is part of a name, or ends what stands in $tag$ quotes before one: both are looked at.
+_WORDS = (re.compile(r"[^\W\d][\w$]*"), re.compile(r"[^\W\d]\w*"))
 # `::type` is a cast, and a time within quotes has a digit before its colon.
 _NAMED = re.compile(r"(?<![:\w]):([^\W\d]\w*)")
-_TIMED_OUT = "57014"
+_TIMED_OUT, _SYNTAX, _READ_ONLY, _PARAMETERS = "57014", "42601", "25006", "08P01"
+_NO_TABLE = "42P01"
+_ONE_SELECT = "kit.sql takes one SELECT, VALUES, TABLE or WITH"
+_CHANGES = "kit.sql only reads; kit.edit, kit.rename, kit.delete and kit.save change rows"
 
 
 def sql_frame(
@@ -47,6 +59,8 @@ def sql_frame(
     if "\0" in query:
         raise FilterError("the query holds a NUL", hint="leave it out")
     text = query.strip().rstrip(";").rstrip()
+    if not text:
+        raise StoreError("the query is empty", hint=_ONE_SELECT)
     text, values = _bound(text, params)
 
     def fetch(connection: ArrowConnection) -> pd.DataFrame:
@@ -60,19 +74,18 @@ def sql_frame(
             )
             cursor.fetchall()
             # On a line of its own: the query may end in a comment.
-            cursor.execute(f"SELECT * FROM (\n{text}\n) AS asked", values or None)
+            try:
+                cursor.execute(f"SELECT * FROM (\n{text}\n) AS asked", values or None)
+            except (TypeError, ValueError) as error:
+                raise FilterError(
+                    f"params hold what Postgres cannot take: {error}", ids=("params",)
+                ) from error
             return to_pandas(cursor.fetch_arrow_table())
 
     try:
         return database.run_arrow(identity, fetch)
     except StoreError as error:
-        cause = error.__cause__
-        if getattr(cause, "sqlstate", None) == _TIMED_OUT:
-            raise StoreError(
-                f"the query took more than {timeout_s:g} s and was ended",
-                hint="ask for less, or pass a longer timeout_s",
-            ) from cause
-        raise
+        raise _explained(error, timeout_s, len(text)) from error.__cause__
 
 
 def named_frame(
@@ -155,12 +168,39 @@ def _bound(
     return text, tuple(params[name] for name in names)
 
 
+def _explained(error: StoreError, timeout_s: float, length: int) -> MediaToolkitError:
+    """What Postgres said of the statement, with what to do in the place of kit.sql's user."""
+    cause: Any = error.__cause__
+    code = getattr(cause, "sqlstate", None)
+    if code == _TIMED_OUT:
+        return StoreError(
+            f"the query took more than {timeout_s:g} s and was ended",
+            hint="ask for less, or pass a longer timeout_s",
+        )
+    if code == _SYNTAX:
+        position = int(diagnosis(cause).get("position", 0)) - len("SELECT * FROM (\n")
+        # What it stumbled over is then our own bracket.
+        message = "syntax error at the end of the query" if position > length else error.message
+        return StoreError(message, hint=_ONE_SELECT)
+    if code == _READ_ONLY:
+        return StoreError(error.message, hint=_CHANGES)
+    if code == _PARAMETERS and (numbers := re.findall(r"\d+", error.message)):
+        return FilterError(
+            f"the query has {numbers[-1]} parameters, params holds {numbers[0]}", ids=("params",)
+        )
+    if code == _NO_TABLE and not error.hint:
+        return StoreError(error.message, hint="the assets are in cloudinary_files")
+    error.hint = error.hint or "mend the query; nothing was changed"
+    return error
+
+
 def _refuse_functions(text: str, forbidden: set[str]) -> None:
     """By name and anywhere, in quotes too: no reading of the text that another could differ from.
 
     `U&"…"` could spell a name by numbers, so it is refused as such.
     """
-    found = sorted({word.lower() for word in _WORD.findall(text)} & forbidden)
+    words = {word.lower() for pattern in _WORDS for word in pattern.findall(text)}
+    found = sorted(words & forbidden)
     if found or re.search(r"u&[\"']", text, re.IGNORECASE):
         raise StoreError(
             f"kit.sql does not run {', '.join(found) or 'U& escapes'}",

@@ -181,6 +181,58 @@ def test_sql_only_reads(library: mt.MediaToolkit, query: str) -> None:
     assert library.count() == 40
 
 
+@pytest.mark.parametrize(
+    ("query", "params", "said", "hint"),
+    [
+        ("SELECT publicid FROM cloudinary_files", None,
+         'column "publicid" does not exist', 'reference the column "cloudinary_files.public_id"'),
+        ("SELECT * FROM assets", None, 'relation "assets" does not exist', "cloudinary_files"),
+        ("SELECT 1 / 0", None, "division by zero", "nothing was changed"),
+        ("SELECT 1 +", None, "syntax error at the end of the query", "one SELECT"),
+        ("-- nothing", None, "syntax error at the end of the query", "one SELECT"),
+        (" ; ", None, "the query is empty", "one SELECT"),
+        ("DELETE FROM cloudinary_files", None, 'syntax error at or near "FROM"', "one SELECT"),
+        ("SELECT * FROM cloudinary_files FOR UPDATE", None, "read-only transaction", "kit.edit"),
+        ("SELECT * FROM media_toolkit_migrations", None, "permission denied for table", "migrate"),
+        ("SELECT $1::int", ["x"], 'invalid input syntax for type integer: "x"', ""),
+        ("SELECT set_config('a.b', 'c', true)", None, "does not run set_config", "params"),
+    ],
+)  # fmt: skip
+def test_an_error_is_the_words_of_postgres_and_what_to_do(
+    library: mt.MediaToolkit, query: str, params: Any, said: str, hint: str
+) -> None:
+    with pytest.raises(mt.StoreError) as error:
+        library.sql(query, params)
+    assert said in error.value.message
+    assert hint in error.value.hint
+    assert not any(word in str(error.value) for word in ("INVALID", "prepare", "libpq", "ERROR"))
+
+
+def test_parameters_that_do_not_fit_are_said_at_once(library: mt.MediaToolkit) -> None:
+    with pytest.raises(mt.FilterError, match="has 2 parameters, params holds 1"):
+        library.sql("SELECT $1::int + $2::int", [1])
+    with pytest.raises(mt.FilterError, match="cannot take"):
+        library.sql("SELECT $1::text", [object()])
+    assert len(library.sql("SELECT id FROM cloudinary_files TABLESAMPLE system (100)")) == 40
+
+
+def test_a_table_of_the_analysts_own_says_how_to_let_the_app_read_it(
+    library: mt.MediaToolkit,
+) -> None:
+    with library._database.direct() as connection:
+        connection.exec_driver_sql("CREATE TABLE campaigns AS SELECT 'spring' AS name")
+    try:
+        with pytest.raises(mt.Forbidden) as refused:
+            library.sql("SELECT * FROM campaigns")
+        grant = refused.value.hint.partition(": ")[2]
+        with library._database.direct() as connection:
+            connection.exec_driver_sql(grant)
+        assert library.sql("SELECT * FROM campaigns")["name"].tolist() == ["spring"]
+    finally:
+        with library._database.direct() as connection:
+            connection.exec_driver_sql("DROP TABLE campaigns")
+
+
 def test_a_slow_query_is_ended_and_says_so(library: mt.MediaToolkit) -> None:
     with pytest.raises(mt.StoreError, match=r"more than 0\.2 s"):
         library.sql("SELECT count(*) FROM generate_series(1, 1000000000) AS n", timeout_s=0.2)
