@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from media_toolkit.errors import StoreError
 from media_toolkit.store.database import Database
+from media_toolkit.store.outage import our_errors
 
 _HERE = Path(__file__).resolve()
 # A checkout keeps sql/ beside the package; a wheel carries it inside.
@@ -87,7 +88,7 @@ def migrate(database: Database, policy: Policy | None = None) -> list[str]:
                 if applied_now := _apply_policy(connection, policy):
                     names.append(applied_now)
                 return names
-            connection.exec_driver_sql(todo.sql.replace("%", "%%"))
+            _run(connection, f"migration {todo.name}", todo.sql)
             connection.execute(
                 sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
                 {"n": todo.name, "c": todo.checksum},
@@ -111,13 +112,23 @@ def _apply_policy(connection: sa.Connection, wanted: Policy | None) -> str | Non
     checksum = hashlib.sha256(text.encode()).hexdigest()
     if held is not None and (held.name, held.checksum) == (name, checksum):
         return None
-    connection.exec_driver_sql(text.replace("%", "%%"))
+    _run(connection, f"policies/{name}", text)
     connection.execute(sa.text("DELETE FROM media_toolkit_policy"))
     connection.execute(
         sa.text("INSERT INTO media_toolkit_policy (name, checksum) VALUES (:n, :c)"),
         {"n": name, "c": checksum},
     )
     return f"policies/{name}"
+
+
+def _run(connection: sa.Connection, what: str, text: str) -> None:
+    """The SQL of one file; what fails says which, and leaves nothing behind."""
+    try:
+        with our_errors():
+            connection.exec_driver_sql(text.replace("%", "%%"))
+    except StoreError as error:
+        error.message = f"{what}: {error.message}"
+        raise
 
 
 def _applied(connection: sa.Connection) -> dict[str, str]:

@@ -6,6 +6,7 @@ import itertools
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +161,18 @@ def test_pending_and_applied_write_nothing(empty_database: Database) -> None:
     with empty_database.direct() as connection:
         tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
         assert connection.scalar(sa.text(tables)) == 0
+
+
+def test_a_file_that_fails_is_named_and_leaves_nothing(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.migrate(empty_database)
+    bad = tmp_path / "9000_bad.sql"
+    bad.write_text("CREATE TABLE half (x int);\nSELECT 1 / 0;\n")
+    known = migrations.migrations
+    monkeypatch.setattr(migrations, "migrations", lambda: [*known(), *known(tmp_path)])
+    with pytest.raises(mt.StoreError, match="migration 9000_bad: division by zero"):
+        migrations.migrate(empty_database)
+    assert [m.name for m in migrations.pending(empty_database)] == ["9000_bad"]
+    with empty_database.direct() as connection:
+        assert connection.scalar(sa.text("SELECT to_regclass('half')")) is None
