@@ -82,8 +82,6 @@ class BrowserUploads:
         options = self._policy.permit(options, identity.user_id, exact=exact)
         if not exact and not options.get("public_id") and not options.get("use_filename"):
             options |= {"public_id": secrets.token_hex(10), "overwrite": False}
-        if options.get("public_id") and options.get("overwrite") not in (False, "0", "false"):
-            self._library.refuse_foreign(options, identity)
         stamp = {} if timestamp is None else {"timestamp": int(timestamp)}
         return self._library.sign_upload(identity, resource_type, **stamp, **options)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from media_toolkit import media
-from media_toolkit.asset import RESOURCE_TYPES, Asset
+from media_toolkit.asset import RESOURCE_TYPES, Asset, flat_context
 from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # https://cloudinary.com/documentation/image_upload_api_reference#tags
 _IDS_A_CALL = 1000
+_CALLS_AT_ONCE = 8
 _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
@@ -121,10 +123,6 @@ class Library:
         self._check_url(claimed, asset)
         return asset
 
-    def refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
-        """Raises Conflict when the named asset is another user's: an upload would replace it."""
-        self._refuse_foreign(options, identity)
-
     def sign_upload(
         self, identity: Identity, resource_type: str = "auto", **options: Any
     ) -> SignedUpload:
@@ -132,9 +130,12 @@ class Library:
 
         Raises:
             UploadError: for an unknown option. InvalidName: for a public_id or folder.
+            Conflict: the public_id is another user's, which the upload would overwrite.
             StoreError: the intent could not be written; nothing is handed out.
         """
         check_name(options.get("public_id"), options.get("folder"))
+        if options.get("public_id") and options.get("overwrite") not in (False, "0", "false"):
+            self._refuse_foreign(options, identity)
         signed = sign_upload(self._client.account, resource_type, **options)
         self._intents.open(identity, signed.fields, signed.expires_at)
         return signed
@@ -147,9 +148,11 @@ class Library:
         tags: Iterable[str] | None = None,
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
-        context: Mapping[str, str] | None = None,
+        context: Mapping[str, str | None] | None = None,
     ) -> list[Asset]:
         """Change labels in Cloudinary, a call for up to 1,000 assets, then in the rows.
+
+        A key of the context that is None is removed; that takes a call for each asset.
 
         Raises:
             Forbidden: an asset of another user; nothing was changed.
@@ -159,9 +162,14 @@ class Library:
         rows = self._changes.find(assets, identity)
         self._changes.require_writable(rows, identity)
         replaced = None if tags is None else _words(tags)
-        added, removed, context = _words(add_tags), _words(remove_tags), dict(context or {})
+        added, removed = _words(add_tags), _words(remove_tags)
+        values = {
+            str(key): str(value) for key, value in (context or {}).items() if value is not None
+        }
+        unset = [str(key) for key, value in (context or {}).items() if value is None]
         known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
-        for (kind, way), public_ids in _by_kind(rows):
+        for (kind, way), some in _by_kind(rows):
+            public_ids = [asset.public_id for asset in some]
             told: list[set[str]] = []
             if replaced is not None:
                 told.append(
@@ -173,15 +181,18 @@ class Library:
                 told.append(self._client.change_tags("add", added, public_ids, kind, way))
             if removed:
                 told.append(self._client.change_tags("remove", removed, public_ids, kind, way))
-            if context:
-                told.append(self._client.add_context(context, public_ids, kind, way))
+            if unset:
+                told.append(self._replace_context(some, values, unset))
+            elif values:
+                told.append(self._client.add_context(values, public_ids, kind, way))
             for found in told:
                 known -= {(kind, way, public_id) for public_id in set(public_ids) - found}
         there = [asset for asset in rows if asset.identity in known]
         with _already_in_cloudinary("the change"):
             edited = self._changes.label(
                 there, identity,
-                tags=replaced, add_tags=added, remove_tags=removed, context=context,
+                tags=replaced, add_tags=added, remove_tags=removed, context=values,
+                remove_context=unset,
             )  # fmt: skip
         gone = [asset for asset in rows if asset.identity not in known]
         if gone:
@@ -237,6 +248,38 @@ class Library:
             done += gone
         return done
 
+    def _replace_context(
+        self, assets: list[Asset], values: Mapping[str, str], unset: list[str]
+    ) -> set[str]:
+        """Remove all of the context, then set what is to stay; returns the public_ids that exist.
+
+        What stays is what Cloudinary has and what the row has: should the second step fail, the
+        row still knows what the first one took.
+        """
+        kind, way = assets[0].resource_type, assets[0].delivery_type
+
+        def wanted(asset: Asset) -> dict[str, str] | None:
+            try:
+                known = self._client.explicit(asset.public_id, kind, way)
+            except NotFound:
+                return None
+            context = {**asset.context, **flat_context(known.get("context")), **values}
+            return {key: value for key, value in context.items() if key not in unset}
+
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            contexts = list(pool.map(wanted, assets))
+        there: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for asset, context in zip(assets, contexts, strict=True):
+            if context is not None:
+                there.setdefault(tuple(sorted(context.items())), []).append(asset.public_id)
+        known = [public_id for public_ids in there.values() for public_id in public_ids]
+        if known:
+            self._client.remove_context(known, kind, way)
+        for pairs, public_ids in there.items():
+            if pairs:
+                self._client.add_context(dict(pairs), public_ids, kind, way)
+        return set(known)
+
     def _send_named_by_file(
         self,
         thing: media.Media,
@@ -286,19 +329,21 @@ def _already_in_cloudinary(what: str) -> Iterator[None]:
         raise
 
 
-def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[str]]]:
-    """(resource_type, delivery_type) → public_ids, at most as many as one call takes."""
-    kinds: dict[tuple[str, str], list[str]] = {}
+def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[Asset]]]:
+    """(resource_type, delivery_type) → assets, at most as many as one call takes."""
+    kinds: dict[tuple[str, str], list[Asset]] = {}
     for asset in assets:
-        kinds.setdefault((asset.resource_type, asset.delivery_type), []).append(asset.public_id)
-    for kind, public_ids in kinds.items():
-        for start in range(0, len(public_ids), _IDS_A_CALL):
-            yield kind, public_ids[start : start + _IDS_A_CALL]
+        kinds.setdefault((asset.resource_type, asset.delivery_type), []).append(asset)
+    for kind, some in kinds.items():
+        for start in range(0, len(some), _IDS_A_CALL):
+            yield kind, some[start : start + _IDS_A_CALL]
 
 
 def _words(tags: Iterable[str]) -> list[str]:
     given = [tags] if isinstance(tags, str) else tags
-    return list(dict.fromkeys(word for tag in given if (word := str(tag).strip())))
+    # A comma ends a tag: Cloudinary would make two of it.
+    parts = (part.strip() for tag in given for part in str(tag).split(","))
+    return list(dict.fromkeys(part for part in parts if part))
 
 
 def _kind_for(data: bytes, label: str, filename: str | None) -> str:

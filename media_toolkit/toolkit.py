@@ -172,6 +172,7 @@ class MediaToolkit:
         Raises:
             UploadError: for an option that Cloudinary's upload does not have.
             InvalidName: for a public_id or folder that it does not allow.
+            Conflict: the public_id is another user's, which the upload would overwrite.
         """
         return self._library.sign_upload(self.identity, resource_type, **options)
 
@@ -447,14 +448,14 @@ class MediaToolkit:
         tags: Iterable[str] | None = None,
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
-        context: Mapping[str, str] | None = None,
+        context: Mapping[str, str | None] | None = None,
     ) -> list[Asset]:
         """Change tags and context, in Cloudinary and then in the rows; the assets as they stand.
 
         Args:
             assets: an Asset, a public_id or asset_id, several of them, or rows of `assets()`.
-            tags: all of them from now on. add_tags, remove_tags: some; after `tags`.
-            context: keys to set; other keys stay.
+            tags: all of them from now on; [] for none. add_tags, remove_tags: some; after `tags`.
+            context: keys to set; a key that is None is removed; other keys stay.
 
         Raises:
             Forbidden: one is another user's; nothing was changed.

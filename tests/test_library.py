@@ -49,6 +49,37 @@ def test_labels_are_changed_on_both_sides(kit: mt.MediaToolkit, horse: mt.Asset)
     assert in_cloudinary(kit, horse).get("tags", []) == []
 
 
+def test_a_key_of_the_context_that_is_none_is_removed_on_both_sides(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    rocket = kit.upload(sample_media / "rocket.jpg", public_id="rocket", context={"alt": "Up"})
+    kit._client.add_context({"console": "typed there"}, ["horse"])
+    edited = kit.edit([horse, rocket], context={"alt": None, "year": 2026, "never": None})
+    assert [asset.context for asset in edited] == [{"year": "2026"}, {"year": "2026"}]
+    kept = {"custom": {"console": "typed there", "year": "2026"}}
+    assert in_cloudinary(kit, horse)["context"] == kept, "what the row does not know stays"
+    assert in_cloudinary(kit, rocket)["context"] == {"custom": {"year": "2026"}}
+    (edited_horse,) = kit.edit("horse", context={"year": None, "console": None})
+    assert edited_horse.context == {}
+    assert not in_cloudinary(kit, horse).get("context")
+    assert kit.history("horse")["changes"].iloc[-1] == {"context": ({"year": "2026"}, {})}
+
+
+def test_a_removal_that_stopped_half_way_is_mended_by_the_same_call(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    kit.edit("horse", context={"title": "Grey"})
+    kit._client.remove_context(["horse"])
+    kit.edit("horse", context={"alt": None})
+    assert in_cloudinary(kit, horse)["context"] == {"custom": {"title": "Grey"}}
+    assert kit.asset("horse").context == {"title": "Grey"}
+
+
+def test_a_comma_ends_a_tag_on_both_sides(kit: mt.MediaToolkit, horse: mt.Asset) -> None:
+    (edited,) = kit.edit("horse", tags=["x, y", "z"])
+    assert list(edited.tags) == in_cloudinary(kit, horse)["tags"] == ["x", "y", "z"]
+
+
 def test_many_are_edited_at_once_images_and_raw_files_alike(
     kit: mt.MediaToolkit, sample_media: Path
 ) -> None:

@@ -149,6 +149,25 @@ class CloudClient:
         answer = self._act("context", resource_type, fields, public_ids[0])
         return set(answer.get("public_ids", ()))
 
+    def remove_context(
+        self,
+        public_ids: Sequence[str],
+        resource_type: str = "image",
+        delivery_type: str = "upload",
+    ) -> set[str]:
+        """Remove the whole context of at most 1,000 assets; returns the public_ids that exist.
+
+        One key alone Cloudinary does not remove.
+        https://cloudinary.com/documentation/contextual_metadata#the_context_method
+        """
+        fields: dict[str, Any] = {
+            "command": "remove_all",
+            "type": delivery_type,
+            "public_ids": list(public_ids),
+        }
+        answer = self._act("context", resource_type, fields, public_ids[0])
+        return set(answer.get("public_ids", ()))
+
     def resource(
         self,
         public_id: str,

@@ -20,7 +20,8 @@ _INTEGERS = sa.ARRAY(sa.Integer)
 _IDENTITY = ("resource_type", "delivery_type", "public_id")
 
 _LABEL = """
-UPDATE cloudinary_files SET tags = {tags}, context = context || CAST(:context AS jsonb)
+UPDATE cloudinary_files SET tags = {tags},
+    context = (context || CAST(:context AS jsonb)) - CAST(:remove_context AS text[])
 WHERE id = ANY(:ids) AND deleted_at IS NULL
 RETURNING id
 """
@@ -93,13 +94,17 @@ class AssetChanges:
         add_tags: Iterable[str] = (),
         remove_tags: Iterable[str] = (),
         context: Mapping[str, str] | None = None,
+        remove_context: Iterable[str] = (),
     ) -> list[Asset]:
-        """Replace, add and remove tags, in this order, and set keys of the context.
+        """Replace, add and remove tags, in this order; set keys of the context, remove others.
 
         Raises:
             Forbidden: a row is not the caller's; none is changed.
         """
-        values: dict[str, Any] = {"context": json.dumps(dict(context or {}))}
+        values: dict[str, Any] = {
+            "context": json.dumps(dict(context or {})),
+            "remove_context": list(remove_context),
+        }
         made = "tags"
         if tags is not None:
             made, values["tags"] = "CAST(:tags AS text[])", list(tags)
