@@ -21,9 +21,12 @@ def literal(text: str) -> str:
 
 
 def show_error(error: MediaToolkitError) -> None:
-    """Show what went wrong and what to do about it."""
+    """Show what went wrong and what to do about it; where it passes, a button to try again."""
     text = f"**{literal(error.message)}**"
     st.error(f"{text}\n\n{literal(error.hint)}" if error.hint else text)
+    if error.is_retryable:
+        # A click is all that is needed: Streamlit runs the page again.
+        st.button("Try again")
 
 
 def file_size(number: int) -> str:

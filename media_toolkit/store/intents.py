@@ -171,10 +171,14 @@ class IntentStore:
             "signed_at": _moment(int(signed["timestamp"])),
             "expires_at": _moment(expires_at),
         }
-        with self._database.begin(identity) as connection:
+
+        # Run twice it leaves an intent that never comes; not run again, an upload that cannot be.
+        def work(connection: sa.Connection) -> sa.RowMapping:
             row = connection.execute(_OPEN, values).mappings().one()
             self._forget(connection, _FORGOTTEN_AT_ONCE)
-        return Intent.from_row(dict(row))
+            return row
+
+        return Intent.from_row(dict(self._database.run(identity, work)))
 
     def settle(
         self,
@@ -224,9 +228,12 @@ class IntentStore:
         """
         values = _values(asset, by, identity, timestamp, named_only)
         values["passed_over"] = list(passed_over)
-        with self._database.begin(identity) as connection:
+
+        def work(connection: sa.Connection) -> sa.RowMapping | None:
             row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
-            row = row or connection.execute(_FIND, values).mappings().first()
+            return row or connection.execute(_FIND, values).mappings().first()
+
+        row = self._database.run(identity, work)
         return Intent.from_row(dict(row)) if row is not None else None
 
     def unsettled(
