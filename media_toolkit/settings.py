@@ -206,11 +206,11 @@ class Settings(BaseSettings):
     def _postgres_only(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None:
             return None
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in ("postgres", "postgresql"):
+        scheme, _, rest = url.get_secret_value().strip().partition(":")
+        if scheme not in ("postgres", "postgresql"):
             raise ValueError("does not start with postgresql://")
         # SQLAlchemy dropped the scheme postgres:// in 1.4; Neon and Heroku strings still use it.
-        return SecretStr(urlunsplit(parts._replace(scheme="postgresql")))
+        return SecretStr(f"postgresql:{rest}")
 
     @field_validator("upload_policy", mode="before")
     @classmethod
@@ -258,26 +258,15 @@ class Settings(BaseSettings):
 
     @property
     def pooled_url(self) -> str | None:
-        """Postgres for work, or None: the embedded one."""
-        return self.database_url.get_secret_value() if self.database_url else None
+        """Postgres for work, or None: the embedded one. Of a Neon string, its pooled form."""
+        return _of_neon(self.database_url.get_secret_value(), True) if self.database_url else None
 
     @property
     def direct_url(self) -> str | None:
-        """Postgres for migrations: Neon's pooler keeps no session state.
-
-        Rule: the pooled host is the direct one with `-pooler` after the endpoint's name,
-        https://neon.com/docs/connect/connection-pooling
-        """
+        """Postgres for migrations: Neon's pooler keeps no session state."""
         if self.database_direct_url is not None:
             return self.database_direct_url.get_secret_value()
-        if self.pooled_url is None:
-            return None
-        parts = urlsplit(self.pooled_url)
-        head, dot, tail = (parts.hostname or "").partition(".")
-        if not head.endswith("-pooler"):
-            return self.pooled_url
-        netloc = parts.netloc.replace(f"{head}{dot}", f"{head.removesuffix('-pooler')}{dot}", 1)
-        return urlunsplit(parts._replace(netloc=netloc if tail else parts.netloc))
+        return _of_neon(self.database_url.get_secret_value(), False) if self.database_url else None
 
     @property
     def is_embedded(self) -> bool:
@@ -353,6 +342,24 @@ def _explain(error: ValidationError) -> SettingsError:
 
 def _words(listed: str) -> list[str]:
     return [word for one in listed.split(",") if (word := one.strip())]
+
+
+def _of_neon(url: str, is_pooled: bool) -> str:
+    """The pooled or the direct form of a string of Neon's, whichever is given; others as it is.
+
+    Rule: the pooled host is the direct one with `-pooler` after the endpoint's name,
+    https://neon.com/docs/connect/connection-pooling
+    """
+    parts = urlsplit(url)
+    who, at, place = parts.netloc.rpartition("@")
+    endpoint, dot, rest = place.partition(".")
+    if not endpoint.startswith("ep-") or not (parts.hostname or "").endswith(".neon.tech"):
+        return url
+    # The pooler refuses startup options.
+    if is_pooled and "options" in dict(parse_qsl(parts.query)):
+        return url
+    endpoint = endpoint.removesuffix("-pooler") + ("-pooler" if is_pooled else "")
+    return urlunsplit(parts._replace(netloc=f"{who}{at}{endpoint}{dot}{rest}"))
 
 
 def _is_loopback(host: str | None) -> bool:

@@ -97,13 +97,35 @@ def test_the_dotenv_of_the_project_is_found_from_a_folder_below(
     assert Settings().user_id == "project"
 
 
-def test_the_direct_url_is_the_pooled_one_without_pooler() -> None:
-    settings = Settings(database_url=NEON)
-    assert settings.direct_url == NEON.replace("-pooler", "")
-    assert settings.pooled_url == NEON
-    assert Settings(database_url=NEON, database_direct_url="postgresql://x/y").direct_url == (
+@pytest.mark.parametrize("given", [NEON, NEON.replace("-pooler", "")], ids=["pooled", "direct"])
+@pytest.mark.parametrize("port", ["", ":5432"])
+def test_pooled_and_direct_string_of_neon_follow_from_either(given: str, port: str) -> None:
+    given = given.replace(".tech/", f".tech{port}/") + "&channel_binding=require"
+    settings = Settings(database_url=given)
+    pooled = NEON.replace(".tech/", f".tech{port}/") + "&channel_binding=require"
+    assert settings.pooled_url == pooled
+    assert settings.direct_url == pooled.replace("-pooler", "")
+    assert Settings(database_url=given, database_direct_url="postgresql://x/y").direct_url == (
         "postgresql://x/y"
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:ep-x-pooler.p@db-pooler.example.org:6432/db?sslmode=require",
+        "postgresql://ep-x.example.org/db",
+        "postgresql:///db?host=/var/run/postgresql",
+    ],
+)
+def test_other_strings_stay_as_they_are(url: str) -> None:
+    settings = Settings(database_url=url)
+    assert settings.pooled_url == settings.direct_url == url
+
+
+def test_startup_options_which_the_pooler_refuses_keep_the_direct_string() -> None:
+    url = NEON.replace("-pooler", "") + "&options=-csearch_path%3Dmedia"
+    assert Settings(database_url=url).pooled_url == url
 
 
 def test_the_url_carries_upload_prefix_and_cname() -> None:

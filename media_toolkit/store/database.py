@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
 
@@ -221,9 +221,7 @@ def _with_driver(url: str) -> str:
 
 def _with_timeout(url: str) -> str:
     """libpq waits for ever otherwise; all else in the string (sslmode …) stays as it is."""
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if any(name == "connect_timeout" for name, _ in query):
+    query = urlsplit(url).query
+    if "connect_timeout" in dict(parse_qsl(query, keep_blank_values=True)):
         return url
-    added = urlencode({"connect_timeout": CONNECT_TIMEOUT_S})
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added)))))
+    return f"{url.rstrip('?')}{'&' if query else '?'}connect_timeout={CONNECT_TIMEOUT_S}"

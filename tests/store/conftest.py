@@ -37,6 +37,11 @@ logfile = {folder}/log
 server_login_retry = 1
 query_wait_timeout = {patience_s}
 """
+_TLS = """
+client_tls_sslmode = require
+client_tls_cert_file = {folder}/server.crt
+client_tls_key_file = {folder}/server.key
+"""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,14 @@ class Pooler:
 
 
 @contextmanager
-def pooler_of(database_url: str, patience_s: int = 120) -> Iterator[Pooler]:
+def pooler_of(
+    database_url: str, patience_s: int = 120, certificate: Path | None = None
+) -> Iterator[Pooler]:
     """PgBouncer in transaction mode before the Postgres of `database_url`.
 
     Args:
         patience_s: how long a client may wait for a Postgres that is away; its default.
+        certificate: a folder with server.crt and server.key; then TLS is required.
     """
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     parts = urlsplit(database_url)
@@ -76,6 +84,11 @@ def pooler_of(database_url: str, patience_s: int = 120) -> Iterator[Pooler]:
             patience_s=patience_s,
         )
     )
+    if certificate is not None:
+        settings.write_text(settings.read_text() + _TLS.format(folder=folder))
+        for name in ("server.crt", "server.key"):
+            shutil.copy(certificate / name, folder)
+            (folder / name).chmod(0o600)
     # It refuses to run as root; the embedded Postgres has made this user for the same reason.
     user = "pgserver" if os.geteuid() == 0 else None
     if user is not None:

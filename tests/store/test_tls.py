@@ -1,0 +1,157 @@
+"""A pooler that requires TLS, as Neon's does: sslmode and certificates hold on every way."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+import media_toolkit as mt
+from media_toolkit.embedded.stack import EmbeddedStack
+from media_toolkit.identity import Identity
+from media_toolkit.store.database import Database
+
+ANA = Identity("ana")
+
+
+def write_certificate(folder: Path) -> Path:
+    """A self-signed one for 127.0.0.1, with its key; its own root."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "media-toolkit-test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir()
+    (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ours`, which the pooler shows, and `other`, which it does not."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("ours", "other"):
+        write_certificate(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tls_url(stack: EmbeddedStack, certificates: Path, pooler_before: Any) -> Iterator[str]:
+    """The run's Postgres by a pooler that takes nothing but TLS."""
+    with pooler_before(stack.database_url, certificate=certificates / "ours") as pooler:
+        yield pooler.url(stack.database_url)
+
+
+def answers(database: Database, way: str) -> object:
+    """Whether Postgres answers by this way."""
+
+    def read(connection: sa.Connection) -> object:
+        return connection.scalar(sa.text("SELECT 1"))
+
+    if way == "run":
+        return database.run(ANA, read)
+    if way == "ping":
+        return bool(database.ping())
+    if way == "scripts":
+        with database.scripts() as run:
+            return run([(ANA, [("SELECT 1", {})])])[0][0]
+    if way == "direct":
+        with database.direct() as owner:
+            return read(owner)
+    with database.begin(ANA) if way == "begin" else database.arrow(ANA) as connection:
+        if way == "begin":
+            return read(connection)  # type: ignore[arg-type]
+        with connection.cursor() as cursor:  # type: ignore[union-attr]
+            cursor.execute("SELECT 1")
+            return cursor.fetchone()[0]
+
+
+WAYS = ("run", "ping", "begin", "scripts", "direct", "arrow")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sslmode", ["require", "verify-ca", "verify-full"])
+@pytest.mark.parametrize("route", ["pooled"])
+def test_every_way_connects_by_tls(
+    settings: mt.Settings, certificates: Path, tls_url: str, way: str, sslmode: str
+) -> None:
+    root = certificates / "ours" / "server.crt"
+    url = f"{tls_url}?sslmode={sslmode}&sslrootcert={root}"
+    with closing(Database(url, patience_s=0)) as database:
+        assert answers(database, way) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("sslmode=disable", "SSL required"),
+        ("sslmode=verify-full&sslrootcert={other}", "certificate verify failed"),
+        ("sslmode=require&channel_binding=require", "channel binding"),
+    ],
+    ids=["without TLS", "another root", "channel binding"],
+)
+@pytest.mark.parametrize("route", ["pooled"])
+def test_no_way_drops_what_the_string_asks_for(
+    settings: mt.Settings, certificates: Path, tls_url: str, way: str, options: str, said: str
+) -> None:
+    """The pooler has no channel binding: who passes has lost the word on the way."""
+    url = f"{tls_url}?{options.format(other=certificates / 'other' / 'server.crt')}"
+    with (
+        closing(Database(url, patience_s=0)) as database,
+        pytest.raises(mt.Unavailable, match=said),
+    ):
+        answers(database, way)
+
+
+@pytest.mark.parametrize("route", ["pooled"])
+def test_a_kit_works_by_tls_from_save_to_parquet(
+    settings: mt.Settings, certificates: Path, tls_url: str, tmp_path: Path
+) -> None:
+    root = certificates / "ours" / "server.crt"
+    url = f"{tls_url}?sslmode=verify-full&sslrootcert={root}"
+    settings = settings.model_copy(
+        update={"database_url": mt.Settings(database_url=url).database_url,
+                "database_direct_url": None}
+    )  # fmt: skip
+    answer = {
+        "public_id": "photo",
+        "version": 1,
+        "resource_type": "image",
+        "secure_url": "https://res.cloudinary.com/demo/image/upload/v1/photo.jpg",
+    }
+    with mt.connect(settings, user_id="ana") as kit:
+        assert kit.migrate() == []
+        assert kit.save_many([{**answer, "public_id": f"photo{n}"} for n in range(600)]).inserted
+        assert len(kit.assets()) == kit.count() == 600
+        assert kit.sql("SELECT count(*) AS n FROM cloudinary_files")["n"].tolist() == [600]
+        assert kit.to_parquet(tmp_path / "all.parquet") == 600
