@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import sqlalchemy as sa
 
 from media_toolkit.identity import Identity
+from media_toolkit.store.idle import IdleWatch
 from media_toolkit.store.outage import is_away, is_passing, our_errors, retrying
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Database:
     @cached_property
     def engine(self) -> sa.Engine:
         """The pool that all statements run on. Connections are checked on checkout."""
-        return sa.create_engine(
+        engine = sa.create_engine(
             _with_driver(self._pooled_url),
             pool_pre_ping=True,
             pool_recycle=MAX_IDLE_S,
@@ -74,6 +75,8 @@ class Database:
                 "application_name": "media_toolkit",
             },
         )
+        self._idle = IdleWatch(engine, MAX_IDLE_S)
+        return engine
 
     @property
     def pooled_url(self) -> str:
@@ -183,6 +186,7 @@ class Database:
     def close(self) -> None:
         """Give the connections back; the object can be used again."""
         if "engine" in self.__dict__:
+            self._idle.stop()
             self.engine.dispose()
 
     def _connect_arrow(self) -> ArrowConnection:

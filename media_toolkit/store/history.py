@@ -64,7 +64,11 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
     def read(connection: sa.Connection) -> list[dict[str, Any]]:
         file = connection.scalar(_FILE, values)
         if file is None:
-            raise NotFound(f"no asset {name!r}, now or ever", ids=(name,))
+            raise NotFound(
+                f"no asset {name!r}, now or ever",
+                hint="check the public_id; what is not yours to see is not found either",
+                ids=(name,),
+            )
         return [dict(row) for row in connection.execute(_EVENTS, {"file": file}).mappings()]
 
     events = database.run(identity, read)

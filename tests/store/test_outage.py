@@ -20,6 +20,7 @@ import media_toolkit as mt
 from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.postgres import EmbeddedPostgres
 from media_toolkit.identity import Identity
+from media_toolkit.store import database as database_module
 from media_toolkit.store import migrations
 from media_toolkit.store.assets import AssetStore, SaveReport
 from media_toolkit.store.database import Database
@@ -40,8 +41,9 @@ class Server:
         migrations.migrate(owner)
         owner.close()
 
-    def restart(self) -> None:
+    def restart(self, away_s: float = 0) -> None:
         self.postgres.stop()
+        time.sleep(away_s)
         self.postgres.start()
 
     def rows(self, statement: str) -> Any:
@@ -118,15 +120,21 @@ def assets(numbers: range) -> list[mt.Asset]:
     ]
 
 
-@pytest.mark.parametrize("number", [3, 2000], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("number", "away_s"), [(3, 0), (2000, 0), (2000, 8)], ids=["few", "many", "many, 8 s"]
+)
 def test_a_save_that_a_restart_interrupts_is_done_once_and_whole(
-    server: Server, url: str, number: int, in_background: Callable[..., Future[SaveReport]]
+    server: Server,
+    url: str,
+    number: int,
+    away_s: float,
+    in_background: Callable[..., Future[SaveReport]],
 ) -> None:
     with closing_database(url) as database, server.locked() as when_it_waits:
         store = AssetStore(database)
         saving = in_background(store.save_many, assets(range(number)), ANA)
         when_it_waits()
-        server.restart()
+        server.restart(away_s)
         assert saving.result() == SaveReport(inserted=number)
         assert server.rows("SELECT count(*) FROM cloudinary_files") == number
         assert server.rows("SELECT count(*) FROM cloudinary_files_history") == number
@@ -200,13 +208,40 @@ def test_a_wrong_password_is_told_at_once_and_not_tried_again(server: Server, ur
             pass
 
 
-def test_idle_connections_go_before_neon_would_drop_them(server: Server, url: str) -> None:
+def test_idle_connections_go_before_neon_would_drop_them(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No query asks for it, and one in use is left alone."""
+    assert database_module.MAX_IDLE_S < 300, "when Neon falls asleep"
+    monkeypatch.setattr(database_module, "MAX_IDLE_S", 0.5)
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'media_toolkit'"
     with closing_database(url) as database:
-        assert 0 < database.engine.pool._recycle < 300
-        assert database.engine.pool._pre_ping
+        with database.begin(ANA) as held:
+            database.run(ANA, lambda connection: None)
+            time.sleep(1)
+            assert held.scalar(sa.text("SELECT 1")) == 1
+        wait_until(lambda: database.engine.pool.checkedin() == 0)
+        if url == server.direct_url:
+            wait_until(lambda: server.rows(ours) == 0)
+        server.restart()
+        assert database.ping(), "the first query after the sleep"
+
+
+def test_a_connection_that_ended_in_its_sleep_is_no_error(server: Server, url: str) -> None:
+    with closing_database(url) as database:
         database.ping()
         server.restart()
         assert database.ping()
+        with database.arrow(ANA) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class SilentServer:

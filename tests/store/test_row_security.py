@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -90,6 +91,9 @@ def test_a_connection_that_returns_to_the_pool_carries_nothing_over(
         backend = connection.scalar(sa.text("SELECT pg_backend_pid()"))
     with pytest.raises(ZeroDivisionError), database.begin(ROOT) as connection:
         raise ZeroDivisionError
+    for sql in ("SELECT 1", "SELECT 1 / 0"):
+        with suppress(mt.StoreError), database.scripts() as run:
+            run([(ROOT, [(sql, {})]), (ANA, [(sql, {})])])
     with database.engine.connect() as connection:
         row = connection.execute(
             sa.text("SELECT pg_backend_pid(), CURRENT_USER = SESSION_USER, auth.user_id()")
