@@ -119,9 +119,10 @@ def _translated(error: Exception) -> StoreError:
 def _is_of_a_driver(error: Exception) -> bool:
     if isinstance(error, exc.DBAPIError):
         return True
-    # ADBC is loaded where it is used only; what is not loaded has raised nothing.
-    adbc = sys.modules.get("adbc_driver_manager")
-    return adbc is not None and isinstance(error, adbc.Error)
+    # Loaded where they are used only; what is not loaded has raised nothing. COPY goes to
+    # psycopg2 past SQLAlchemy, so its errors come as they are.
+    drivers = (sys.modules.get(name) for name in ("psycopg2", "adbc_driver_manager"))
+    return any(driver is not None and isinstance(error, driver.Error) for driver in drivers)
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -140,6 +140,17 @@ def test_a_save_that_a_restart_interrupts_is_done_once_and_whole(
         assert server.rows("SELECT count(*) FROM cloudinary_files_history") == number
 
 
+def test_a_copy_that_is_cut_off_is_done_again_and_whole(
+    server: Server, url: str, in_background: Callable[..., Future[SaveReport]]
+) -> None:
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_copy WHERE relid <> 0"
+    with closing_database(url) as database:
+        saving = in_background(AssetStore(database).save_many, assets(range(30_000)), ANA)
+        wait_until(lambda: bool(server.rows(cut)))
+        assert saving.result() == SaveReport(inserted=30_000)
+    assert server.rows("SELECT count(*) FROM cloudinary_files") == 30_000
+
+
 def test_who_looks_at_pages_meanwhile_sees_no_error(
     server: Server, url: str, stack: Any, home: Path,
     in_background: Callable[..., Future[int]],
@@ -241,7 +252,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 class SilentServer:

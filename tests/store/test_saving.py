@@ -181,5 +181,15 @@ def test_a_hundred_thousand_rows_hold_or_not_at_all(store: AssetStore) -> None:
     assert store.count(AssetFilter(user_id="ana"), ANA, is_exact=True) == BATCH_ROWS
 
 
+@pytest.mark.parametrize("number", [1, 600], ids=["few", "by COPY"])
+def test_what_postgres_cannot_hold_is_an_error_of_ours_and_nothing_is_stored(
+    store: AssetStore, number: int
+) -> None:
+    too_wide = [replace(asset(n), width=10**12) for n in range(number)]
+    with pytest.raises(mt.StoreError, match="out of range for type integer"):
+        store.save_many(too_wide, ANA)
+    assert store.count(AssetFilter(), ANA) == 0
+
+
 def test_no_rows_are_no_work(store: AssetStore) -> None:
     assert store.save_many([], ANA) == SaveReport()
