@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,38 @@ def test_where_nobody_is_asked_a_page_of_another_site_posts_nothing_either(dashb
     headers = {"Origin": "https://evil.example"}
     for path in ("save-metadata", "generate-signature"):
         refused(requests.post(f"{dashboard.url}/{path}", json={}, headers=headers, timeout=30), 403)
+
+
+def test_another_name_for_this_machine_is_not_answered_where_nobody_is_asked(
+    dashboard: Any, team: Any, home: Path, dashboard_with: Callable[..., Any]
+) -> None:
+    def ask(url: str, host: str, method: str = "GET") -> requests.Response:
+        headers = {"Host": host, "Origin": f"http://{host}"}
+        body = {} if method == "POST" else None
+        return requests.request(
+            method, f"{url}/generate-signature", headers=headers, json=body, timeout=30
+        )
+
+    for host in ("evil.example", "evil.example:8501", "localhost.evil.example", "127.0.0.1.x", "["):
+        for method in ("GET", "POST"):
+            refused(ask(dashboard.url, host, method), 421, "MEDIA_TOOLKIT_HOSTS")
+        # The sender of a token, or who signed in, is known by it under any name.
+        refused(ask(team.url, host), 401)
+    port = dashboard.url.rpartition(":")[2]
+    for host in ("localhost", f"LOCALHOST:{port}", "app.localhost", "127.0.0.1", "[::1]:1",
+                 "192.168.1.20:8501", socket.gethostname()):  # fmt: skip
+        assert ask(dashboard.url, host).status_code == 200, host
+    named = {
+        "MEDIA_TOOLKIT_HOME": str(home),
+        "MEDIA_TOOLKIT_HOSTS": "media.lan, nas",
+        "MEDIA_TOOLKIT_ORIGINS": "https://app.example.org",
+    }
+    with dashboard_with(named) as running:
+        for host in ("media.lan", "MEDIA.lan:8501", "nas.", "app.example.org"):
+            assert ask(running.url, host).status_code == 200, host
+        refused(ask(running.url, "evil.example"), 421)
+    with dashboard_with({**named, "MEDIA_TOOLKIT_HOSTS": "*"}) as running:
+        assert ask(running.url, "any.example").status_code == 200
 
 
 def test_a_page_of_another_site_reads_nothing(team: Any) -> None:
@@ -241,6 +274,50 @@ def test_lies_about_size_and_kind_are_found_out(
     refused(save(team, ANA, {**raw, "resource_type": "image"}), 404)
     assert kit.count() == 0
     assert f"{large['public_id']} of {ANA} was uploaded and is not saved" in team.log.read_text()
+
+
+def test_lies_that_no_signature_covers_are_mended_by_the_notification(
+    dashboard: Any, send: Callable[..., Any], notify: Callable[..., Any], kit: mt.MediaToolkit
+) -> None:
+    signed = requests.get(f"{dashboard.url}/generate-signature", timeout=30).json()
+    told = send(signed).json()
+    lies = {**told, "bytes": 1, "width": 1, "tags": ["cover"], "etag": "0" * 32}
+    answer = requests.post(f"{dashboard.url}/save-metadata", json=lies, timeout=30)
+    assert answer.status_code == 201
+    # Nothing is limited here: size and labels are the page's word, name and version are not.
+    assert kit.assets()["bytes"].tolist() == [1]
+    heard = {
+        **{k: v for k, v in told.items() if k != "signature"},
+        "notification_type": "upload",
+        "timestamp": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}+00:00",
+    }
+    assert notify(dashboard.url, heard).json() == {"success": True, "changed": 1}
+    (row,) = kit.assets()[["bytes", "width", "etag"]].to_dict("records")
+    assert row == {name: told[name] for name in ("bytes", "width", "etag")}
+    # Labels may have been edited here since: they are compared by reconcile.
+    plan = kit.reconcile(progress=False)
+    (found,) = [d for d in plan.differences if d.public_id == told["public_id"]]
+    assert (found.kind, found.fields) == ("differing", ("tags",))
+
+
+def test_a_lie_about_the_format_is_found_out_where_formats_are_limited(
+    home: Path, dashboard_with: Callable[..., Any], send: Callable[..., Any], kit: mt.MediaToolkit
+) -> None:
+    policy = {
+        "MEDIA_TOOLKIT_HOME": str(home),
+        "MEDIA_TOOLKIT_UPLOAD_POLICY": '{"allowed_formats": ["jpg"]}',
+    }
+    # Signed by a program, which the policy does not bind.
+    signed = kit.sign_upload(resource_type="image", public_id="drawn")
+    told = send({"upload_url": signed.url, "fields": dict(signed.fields)}).json()
+    assert told["format"] == "png"
+    lie = {**told, "format": "jpg", "secure_url": told["secure_url"].replace(".png", ".jpg")}
+    with dashboard_with({**policy, "MEDIA_TOOLKIT_USER": "ana"}) as running:
+        answer = requests.post(f"{running.url}/save-metadata", json=lie, timeout=30)
+        assert answer.status_code in (400, 403), answer.text
+        answer = requests.post(f"{running.url}/save-metadata", json=told, timeout=30)
+        refused(answer, 403, "its format is png, not one of jpg")
+    assert kit.count() == 0
 
 
 def test_what_was_signed_for_elsewhere_is_not_saved(
