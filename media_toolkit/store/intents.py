@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
+from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
+from media_toolkit.store.together import Together
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SettledBy = Literal["save", "notification", "reconcile"]
+_Opening: TypeAlias = tuple[Identity, Mapping[str, Any]]
 
 # Cloudinary's clock and ours differ, and a large file arrives after its signature was checked.
 LEEWAY = timedelta(minutes=10)
 RETENTION = timedelta(days=90)
 _FORGOTTEN_AT_ONCE = 20
+_OPENED_AT_ONCE = 32
 FRAME_COLUMNS = (
     *("id", "user_id", "created_at", "signed_at", "expires_at", "settled_at", "settled_by"),
     *("public_id", "parameters", "asset_id", "asset_public_id", "asset_resource_type"),
@@ -30,11 +34,11 @@ FRAME_COLUMNS = (
 )
 _NOT_SIGNED = frozenset({"api_key", "signature"})
 
-_OPEN = sa.text("""
-INSERT INTO upload_intents (user_id, parameters, public_id, signed_at, expires_at)
-VALUES (:user_id, CAST(:parameters AS jsonb), :public_id, :signed_at, :expires_at)
-RETURNING *
-""")
+# sql/migrations/0023_arrivals.sql
+_OPEN = f"""
+SELECT {", ".join(FRAME_COLUMNS)}
+FROM media_toolkit_rules.open_intents(%(opened)s::jsonb, %(forgotten)s, %(few)s)
+"""
 _FORGET = sa.text("""
 DELETE FROM upload_intents WHERE id IN (
     SELECT id FROM upload_intents WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)
@@ -146,6 +150,9 @@ class IntentStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._together: Together[_Opening, Intent | StoreError] = Together(
+            self._open_all, _OPENED_AT_ONCE
+        )
 
     def open(
         self, identity: Identity, parameters: Mapping[str, Any], expires_at: datetime | int
@@ -165,16 +172,15 @@ class IntentStore:
         """
         signed = {k: str(v) for k, v in parameters.items() if k not in _NOT_SIGNED}
         values = {
-            "user_id": identity.user_id,
-            "parameters": json.dumps(signed),
+            "parameters": signed,
             "public_id": _full_public_id(signed),
-            "signed_at": _moment(int(signed["timestamp"])),
-            "expires_at": _moment(expires_at),
+            "signed_at": _moment(int(signed["timestamp"])).isoformat(),
+            "expires_at": _moment(expires_at).isoformat(),
         }
-        with self._database.begin(identity) as connection:
-            row = connection.execute(_OPEN, values).mappings().one()
-            self._forget(connection, _FORGOTTEN_AT_ONCE)
-        return Intent.from_row(dict(row))
+        opened = self._together.do((identity, values))
+        if isinstance(opened, StoreError):
+            raise opened
+        return opened
 
     def settle(
         self,
@@ -276,6 +282,28 @@ class IntentStore:
         values = {"settled": settled, "user_id": user_id, "limit": limit}
         rows = self._database.run(identity, lambda c: c.execute(_LISTED, values).mappings().all())
         return [Intent.from_row(dict(row)) for row in rows]
+
+    def _open_all(self, openings: Sequence[_Opening]) -> list[Intent | StoreError]:
+        """In their order; of each user all or none."""
+        places: dict[Identity, list[int]] = {}
+        for n, (identity, _) in enumerate(openings):
+            places.setdefault(identity, []).append(n)
+        opened: dict[int, Intent | StoreError] = {}
+        for identity, places_of_one in places.items():
+            values = {
+                "opened": json.dumps([openings[n][1] for n in places_of_one]),
+                "forgotten": datetime.now(UTC) - RETENTION,
+                "few": _FORGOTTEN_AT_ONCE,
+            }
+            try:
+                with self._database.scripts() as run:
+                    rows = run([(identity, [(_OPEN, values)])])
+            except StoreError as error:
+                opened |= dict.fromkeys(places_of_one, error)
+            else:
+                for n, row in zip(places_of_one, rows, strict=True):
+                    opened[n] = Intent.from_row(dict(zip(FRAME_COLUMNS, row, strict=True)))
+        return [opened[n] for n in range(len(openings))]
 
     @staticmethod
     def _forget(connection: sa.Connection, limit: int) -> int:

@@ -98,13 +98,6 @@ SELECT * FROM media_toolkit_rules.taken(
 """)
 
 
-# For psycopg2 itself: rows that are known to be new.
-INSERT_GIVEN = f"""
-INSERT INTO cloudinary_files ({_COLUMNS})
-SELECT {_COLUMNS} FROM jsonb_populate_recordset(NULL::cloudinary_files, %(rows)s::jsonb)
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class SaveReport:
     """How many rows a save inserted, updated, and found as they were."""
@@ -219,7 +212,7 @@ def write(
 
 def given(assets: Iterable[Asset]) -> str:
     """Assets as the parameter `rows` of the statements that take a few."""
-    return json.dumps([_row(asset) for asset in assets])
+    return json.dumps([as_row(asset) for asset in assets])
 
 
 def distinct(assets: Iterable[Asset]) -> list[Asset]:
@@ -271,7 +264,8 @@ def refuse_foreign(
     )
 
 
-def _row(asset: Asset) -> dict[str, Any]:
+def as_row(asset: Asset) -> dict[str, Any]:
+    """An asset as the JSON of a row."""
     values: dict[str, Any] = {name: getattr(asset, name) for name in ("user_id", *_WRITTEN)}
     values["tags"], values["context"] = list(asset.tags), dict(asset.context)
     values["created_at"] = asset.created_at.isoformat() if asset.created_at else None
