@@ -42,6 +42,7 @@ VARIABLES: dict[str, str] = {
     "MEDIA_TOOLKIT_ADMINS": "user ids with the admin role, separated by commas",
     "MEDIA_TOOLKIT_AUDIENCE": "audience of bearer tokens; the client_id of [auth] unless set",
     "MEDIA_TOOLKIT_ORIGINS": "other origins whose pages may call the HTTP API, by commas",
+    "MEDIA_TOOLKIT_HOSTS": "names by which the HTTP API is reached without sign-in, by commas",
     "MEDIA_TOOLKIT_RATE_LIMIT": "signatures, and saves, that one user may have in a minute",
     "MEDIA_TOOLKIT_UPLOAD_POLICY": "JSON: what a browser may have signed and save",
     "MEDIA_TOOLKIT_UNCLAIMED_OWNER": "owner of notified uploads that nobody asked us to sign",
@@ -155,6 +156,7 @@ class Settings(BaseSettings):
     admins_list: str = Field("", validation_alias="MEDIA_TOOLKIT_ADMINS")
     audience: str | None = Field(None, validation_alias="MEDIA_TOOLKIT_AUDIENCE")
     origins_list: str = Field("", validation_alias="MEDIA_TOOLKIT_ORIGINS")
+    hosts_list: str = Field("", validation_alias="MEDIA_TOOLKIT_HOSTS")
     rate_limit: int = Field(600, validation_alias="MEDIA_TOOLKIT_RATE_LIMIT", gt=0)
     upload_policy: Annotated[UploadPolicy, NoDecode] = Field(
         UploadPolicy(), validation_alias="MEDIA_TOOLKIT_UPLOAD_POLICY"
@@ -299,6 +301,11 @@ class Settings(BaseSettings):
     def origins(self) -> frozenset[str]:
         """Origins whose pages may call the HTTP API from a browser."""
         return frozenset(_words(self.origins_list))
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Names by which the HTTP API may be reached without sign-in; `*` means any."""
+        return frozenset(word.lower() for word in _words(self.hosts_list))
 
     @property
     def unclaimed_owner(self) -> str:

@@ -127,6 +127,10 @@ class Team:
         """`_streamlit_user` as a sign-in here would set it, or a forged one."""
         return {"_streamlit_user": login_value(self.url, secret, **claims)}
 
+    def signed_cookie(self, text: str) -> str:
+        """Any text, signed as a login is."""
+        return signed_value(text)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A folder of this run's own for `tmp_path`: runs at the same time do not meet."""
@@ -303,8 +307,11 @@ def guarded_app(folder: Path, issuer: Issuer) -> Path:
 
 
 def login_value(url: str, secret: str = _COOKIE_SECRET, **claims: Any) -> str:
-    signer = URLSafeTimedSerializer(secret, salt="_streamlit_user")
-    return str(signer.dumps(json.dumps({"origin": url, "is_logged_in": True, **claims})))
+    return signed_value(json.dumps({"origin": url, "is_logged_in": True, **claims}), secret)
+
+
+def signed_value(text: str, secret: str = _COOKIE_SECRET) -> str:
+    return str(URLSafeTimedSerializer(secret, salt="_streamlit_user").dumps(text))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from media_toolkit.web.auth import user_id_of
+from media_toolkit.web.auth.host import check_host
 from media_toolkit.web.service import shared_kit, sign_in_required
 
 if TYPE_CHECKING:
@@ -24,9 +25,14 @@ def must_sign_in() -> bool:
     """Whether this session may see nothing yet.
 
     Raises:
-        MediaToolkitError: as `media_toolkit.connect`.
+        MediaToolkitError: as `media_toolkit.connect`. ForeignHost: nobody is asked who they
+            are, and the page was opened under a name that is not known to be ours.
     """
-    return sign_in_required(shared_kit().settings) and signed_in_user() is None
+    settings = shared_kit().settings
+    if sign_in_required(settings):
+        return signed_in_user() is None
+    check_host(st.context.headers.get("Host"), settings)
+    return False
 
 
 def acting_kit() -> MediaToolkit:

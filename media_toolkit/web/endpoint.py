@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -17,12 +18,15 @@ from starlette.types import Receive, Scope, Send
 from media_toolkit.errors import MediaToolkitError, SettingsError
 from media_toolkit.toolkit import MediaToolkit
 from media_toolkit.web.auth import Caller, authenticate
+from media_toolkit.web.auth.host import check_host
 from media_toolkit.web.auth.origin import allow_origin, check_origin, preflight
 from media_toolkit.web.rates import RateLimit
 from media_toolkit.web.refusals import (
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     MethodNotAllowed,
+    NotJson,
     refusal,
 )
 from media_toolkit.web.service import shared_kit
@@ -30,6 +34,7 @@ from media_toolkit.web.service import shared_kit
 MAX_BODY_BYTES = 1_000_000
 # What is still read, to be thrown away, so that its sender hears why it was refused.
 _DRAINED_BYTES = 16_000_000
+MAX_BODY_S = 60
 _logger = logging.getLogger("media_toolkit.web")
 
 
@@ -76,7 +81,8 @@ class Endpoint:
         except ClientDisconnect:
             return
         except MediaToolkitError as error:
-            await refusal(error)(scope, receive, send)
+            # Closed, or the server would read on what is never to be answered.
+            await refusal(error, {"Connection": "close"})(scope, receive, send)
             return
         response = await run_in_threadpool(self._answer, request, body)
         await response(scope, receive, send)
@@ -113,9 +119,13 @@ class Endpoint:
         if self._is_open:
             return handler(Call(request, body, kit, None))
         caller = authenticate(request, kit.settings)
+        if caller.by == "none":
+            check_host(request.headers.get("Host"), kit.settings)
         check_origin(request, caller, kit.settings)
         if self._is_limited:
             self._count(request, caller, kit.settings.rate_limit)
+        if body:
+            _check_type(request)
         acting = kit.acting_as(caller.identity.user_id)
         return handler(Call(request, body, acting, caller))
 
@@ -134,7 +144,9 @@ def read_object(body: bytes) -> dict[str, Any]:
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply", hint="send an object") from error
     except ValueError as error:
-        raise BadRequest(f"the body is not JSON: {error}", hint="send an object") from error
+        # What follows a semicolon is Python's advice to programmers.
+        said = str(error).partition(";")[0]
+        raise BadRequest(f"the body is not JSON: {said}", hint="send an object") from error
     if not isinstance(parsed, dict):
         raise BadRequest("the body is not a JSON object", hint='send {"name": value}')
     if b"\\u" in body:
@@ -160,15 +172,29 @@ def _not_a_number(text: str) -> float:
     raise ValueError(f"{text[:20]} is no number")
 
 
+def _check_type(request: Request) -> None:
+    told = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if told and told != "application/json" and not told.endswith("+json"):
+        raise NotJson(
+            f"the body is {told[:80]}, not JSON", hint="send it as Content-Type: application/json"
+        )
+
+
 async def _read(request: Request) -> bytes:
     told = request.headers.get("Content-Length", "")
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= MAX_BODY_BYTES:
-            chunks.append(chunk)
-        elif size > _DRAINED_BYTES or (told.isdigit() and int(told) > _DRAINED_BYTES):
-            break
+    try:
+        async with asyncio.timeout(MAX_BODY_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= MAX_BODY_BYTES:
+                    chunks.append(chunk)
+                elif size > _DRAINED_BYTES or (told.isdigit() and int(told) > _DRAINED_BYTES):
+                    break
+    except TimeoutError as error:
+        raise BodyTooSlow(
+            f"the body did not arrive in {MAX_BODY_S} s", hint="send it again"
+        ) from error
     if size > MAX_BODY_BYTES:
         raise BodyTooLarge(
             f"the body is over {MAX_BODY_BYTES:,} bytes", hint="send what the upload answered"

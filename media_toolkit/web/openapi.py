@@ -40,7 +40,10 @@ _WHY = {
     404: "Cloudinary never saw the asset",
     405: "another method; `Allow` names the right ones",
     409: "it belongs to another user, or was received before",
+    408: "the body did not arrive in time",
     413: "the body is too large",
+    415: "the body is not said to be JSON",
+    421: "nobody is asked who they are, and Host is a name that the settings do not know",
     429: "too often; `Retry-After` says when again",
     502: "Cloudinary cannot be reached",
     503: "Postgres, or the issuer of tokens, cannot be reached",
@@ -65,14 +68,16 @@ def document() -> dict[str, Any]:
                     "operationId": "generateSignature",
                     "summary": "Sign one upload",
                     "security": _CALLER,
-                    "responses": _answers(200, _SIGNED, 401, 403, 405, 429, 503),
+                    "responses": _answers(200, _SIGNED, 401, 403, 405, 415, 421, 429, 503),
                 },
                 "post": {
                     "operationId": "generateSignatureFor",
                     "summary": "Sign one upload with the wanted parameters",
                     "security": _CALLER,
                     "requestBody": _body("WantedUpload", required=False),
-                    "responses": _answers(200, _SIGNED, 400, 401, 403, 405, 409, 413, 429, 503),
+                    "responses": _answers(
+                        *(200, _SIGNED, 400, 401, 403, 405, 408, 409, 413, 415, 421, 429, 503)
+                    ),
                 },
             },
             "/save-metadata": {
@@ -82,7 +87,8 @@ def document() -> dict[str, Any]:
                     "security": _CALLER,
                     "requestBody": _body("UploadedAsset"),
                     "responses": _answers(
-                        201, _success(), 400, 401, 403, 404, 405, 409, 413, 429, 502, 503
+                        *(201, _success(), 400, 401, 403, 404, 405, 408, 409, 413, 415, 421),
+                        *(429, 502, 503),
                     ),
                 }
             },
@@ -102,7 +108,7 @@ def document() -> dict[str, Any]:
                     "responses": _answers(
                         200,
                         _success(changed={"type": "integer", "description": "rows changed"}),
-                        *(400, 401, 405, 409, 413, 503),
+                        *(400, 401, 405, 408, 409, 413, 503),
                     ),
                 }
             },

@@ -21,6 +21,19 @@ class BodyTooLarge(MediaToolkitError):
     http_status = 413
 
 
+class BodyTooSlow(MediaToolkitError):
+    """Raised for a body that does not arrive in time."""
+
+    http_status = 408
+    is_retryable = True
+
+
+class NotJson(MediaToolkitError):
+    """Raised for a body that is said to be something else."""
+
+    http_status = 415
+
+
 class NotSignedIn(MediaToolkitError):
     """Raised for a caller who is not known, or whose token is not accepted."""
 
@@ -31,6 +44,12 @@ class ForeignOrigin(MediaToolkitError):
     """Raised when another site's page makes a browser post here."""
 
     http_status = 403
+
+
+class ForeignHost(MediaToolkitError):
+    """Raised where nobody is asked who they are, for a name that is not known to be ours."""
+
+    http_status = 421
 
 
 class IssuerUnavailable(MediaToolkitError):

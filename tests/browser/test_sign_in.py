@@ -6,22 +6,105 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, expect
+import sqlalchemy as sa
+from playwright.sync_api import Browser, Page, expect
 
 import media_toolkit as mt
 
+VIEWS = sorted(
+    path.stem
+    for path in Path(mt.__file__).parent.glob("dashboard/views/*.py")
+    if path.stem[0] != "_"
+)
 
-def test_no_deep_link_gets_past_the_gate(guarded: Any, browser: Browser) -> None:
+
+class Heard:
+    """All that a page was sent and shows: the frames of its web socket, and its document."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.told: list[bytes] = []
+        page.on("websocket", lambda socket: socket.on("framereceived", self._frame))
+
+    def _frame(self, payload: str | bytes) -> None:
+        self.told.append(payload if isinstance(payload, bytes) else payload.encode())
+
+    def look(self) -> None:
+        """Take the document as it stands now."""
+        self.told.append(self._page.content().encode())
+
+    def everything(self) -> bytes:
+        """Frames and documents so far."""
+        return b" ".join(self.told)
+
+
+def test_no_deep_link_gets_past_the_gate(
+    guarded: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    asset = kit.upload(sample_media / "coffee.png", public_id="unseen-coffee", tags=["unseen-tag"])
     page = browser.new_page()
-    for path in ("/health", "/upload", "/library", "/?asset=a", "/"):
+    heard = Heard(page)
+    assert {"library", "upload", "health"} <= set(VIEWS)
+    for path in (*(f"/{view}" for view in VIEWS), f"/?asset={asset.asset_id}", "/"):
         page.goto(guarded.url + path)
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         if path in ("/health", "/upload"):
             page.get_by_role("button", name="Sign in").click(trial=True)
         shown = page.get_by_test_id("stMain").inner_text()
-        assert "Health" not in shown
-        assert "Drop pictures" not in shown
-        assert "Library" not in shown
+        assert shown.split("\n")[0] == "Media Toolkit"
+        assert not [view for view in VIEWS if view.capitalize() in shown]
+        heard.look()
+    told = heard.everything()
+    assert b"Sign in to see" in told, "the frames are readable"
+    account = kit.account
+    for unseen in (
+        *(account.api_key, account.api_secret.get_secret_value(), account.cloud_name + "/image"),
+        *("unseen-coffee", "unseen-tag", asset.asset_id or "", "Drop pictures"),
+    ):
+        assert unseen.encode() not in told, unseen
+    page.close()
+
+
+def test_no_page_holds_the_secret(
+    dashboard: Any, browser: Browser, kit: mt.MediaToolkit, stack: Any, sample_media: Path
+) -> None:
+    asset = kit.upload(sample_media / "coffee.png", public_id="seen-coffee")
+    password = str(sa.engine.make_url(stack.database_url).password)
+    page = browser.new_page()
+    heard = Heard(page)
+    for path in (*(f"/{view}" for view in VIEWS if view != "library"), "/"):
+        page.goto(dashboard.url + path)
+        expect(page.get_by_test_id("stMain")).to_be_visible()
+        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        if path == "/upload":
+            page.locator("input[type=file]").set_input_files(sample_media / "horse.png")
+            expect(page.locator(".summary")).to_have_text("1 uploaded")
+        heard.look()
+    page.goto(f"{dashboard.url}/?asset={asset.asset_id}")
+    expect(page.get_by_text("seen-coffee").first).to_be_visible()
+    told = heard.everything()
+    assert b"seen-coffee" in told, "the frames are readable"
+    for secret in (kit.account.api_secret.get_secret_value(), password):
+        assert secret.encode() not in told
+        assert secret not in dashboard.log.read_text()
+    page.close()
+
+
+def test_another_sites_name_for_this_machine_shows_nothing(
+    dashboard: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    kit.upload(sample_media / "coffee.png", public_id="unseen-coffee")
+    page = browser.new_page()
+    heard = Heard(page)
+    rebound = dashboard.url.replace("localhost", "rebound.example")
+    for path in (*(f"/{view}" for view in VIEWS if view != "library"), "/"):
+        page.goto(rebound + path)
+        expect(page.get_by_text("MEDIA_TOOLKIT_HOSTS")).to_be_visible()
+        heard.look()
+    read = page.evaluate("fetch('/generate-signature').then(answer => answer.text())")
+    assert "MEDIA_TOOLKIT_HOSTS" in read
+    assert kit.account.api_key not in read
+    assert b"unseen-coffee" not in heard.everything()
     page.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,38 @@ def test_where_nobody_is_asked_a_page_of_another_site_posts_nothing_either(dashb
     headers = {"Origin": "https://evil.example"}
     for path in ("save-metadata", "generate-signature"):
         refused(requests.post(f"{dashboard.url}/{path}", json={}, headers=headers, timeout=30), 403)
+
+
+def test_another_name_for_this_machine_is_not_answered_where_nobody_is_asked(
+    dashboard: Any, team: Any, home: Path, dashboard_with: Callable[..., Any]
+) -> None:
+    def ask(url: str, host: str, method: str = "GET") -> requests.Response:
+        headers = {"Host": host, "Origin": f"http://{host}"}
+        body = {} if method == "POST" else None
+        return requests.request(
+            method, f"{url}/generate-signature", headers=headers, json=body, timeout=30
+        )
+
+    for host in ("evil.example", "evil.example:8501", "localhost.evil.example", "127.0.0.1.x", "["):
+        for method in ("GET", "POST"):
+            refused(ask(dashboard.url, host, method), 421, "MEDIA_TOOLKIT_HOSTS")
+        # The sender of a token, or who signed in, is known by it under any name.
+        refused(ask(team.url, host), 401)
+    port = dashboard.url.rpartition(":")[2]
+    for host in ("localhost", f"LOCALHOST:{port}", "app.localhost", "127.0.0.1", "[::1]:1",
+                 "192.168.1.20:8501", socket.gethostname()):  # fmt: skip
+        assert ask(dashboard.url, host).status_code == 200, host
+    named = {
+        "MEDIA_TOOLKIT_HOME": str(home),
+        "MEDIA_TOOLKIT_HOSTS": "media.lan, nas",
+        "MEDIA_TOOLKIT_ORIGINS": "https://app.example.org",
+    }
+    with dashboard_with(named) as running:
+        for host in ("media.lan", "MEDIA.lan:8501", "nas.", "app.example.org"):
+            assert ask(running.url, host).status_code == 200, host
+        refused(ask(running.url, "evil.example"), 421)
+    with dashboard_with({**named, "MEDIA_TOOLKIT_HOSTS": "*"}) as running:
+        assert ask(running.url, "any.example").status_code == 200
 
 
 def test_a_page_of_another_site_reads_nothing(team: Any) -> None:

@@ -33,6 +33,9 @@ def test_only_the_browser_that_signed_in_gets_a_signature(team: Any) -> None:
     assert ask(team.cookie("another-secret-of-at-least-32-chars", email="a@b.c")) == 401
     assert ask(team.cookie(email="ana@example.org", origin="http://evil.example")) == 401
     assert ask(team.cookie(email="ana@example.org", is_logged_in=False)) == 401
+    for rubbish in ("[]", "{", '"text"', "null", "1"):
+        assert ask({"_streamlit_user": team.signed_cookie(rubbish)}) == 401
+    assert ask({"_streamlit_user": "chunks-99999", "_streamlit_user_1": "x"}) == 401
     assert ask({"_streamlit_user": "rubbish"}) == 401
 
 

@@ -26,7 +26,10 @@ def claims_of(request: Request) -> dict[str, Any]:
         return decode_signed_value(get_cookie_secret(), name, value) if value else None
 
     raw = get_cookie_with_chunks(read, _COOKIE)
-    claims: dict[str, Any] = json.loads(raw) if raw else {}
-    if claims.pop("origin", None) != get_origin_from_redirect_uri():
+    try:
+        claims = json.loads(raw) if raw else {}
+    except ValueError:
+        return {}
+    if not isinstance(claims, dict) or claims.pop("origin", None) != get_origin_from_redirect_uri():
         return {}
     return claims if claims.get("is_logged_in") else {}
