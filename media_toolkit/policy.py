@@ -67,8 +67,11 @@ class UploadPolicy(BaseModel):
 
     @property
     def needs_facts(self) -> bool:
-        """Whether something is limited that no signature covers: then Cloudinary is asked."""
-        return self.max_bytes is not None or len(self.resource_types) < 3
+        """Whether size, kind or format is limited: of these Cloudinary's answer signs nothing, so
+        it is asked for them, whatever the page says."""
+        return (
+            self.max_bytes is not None or len(self.resource_types) < 3 or bool(self.allowed_formats)
+        )
 
     def permit(
         self, wanted: Mapping[str, Any], user_id: str, *, exact: bool = False

@@ -582,7 +582,14 @@ class MediaToolkit:
 
         scope = read_scope(folder, since, resource_types)
         listings = ListingStore(self._database)
-        worker = Reconciler(self._client, self._store, listings, self._intents, self.identity)
+        worker = Reconciler(
+            self._client,
+            self._store,
+            listings,
+            self._intents,
+            self.identity,
+            adopts=not self.settings.admins,
+        )
         return worker.plan(scope, AdminBudget(budget, wait_s), resume, progress)
 
     def explain_signature(

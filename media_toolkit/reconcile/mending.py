@@ -96,7 +96,12 @@ class MendReport:
 
 
 class Mender:
-    """Puts differences right, as one caller: rows of others are an admin's to mend."""
+    """Puts differences right, as one caller: rows and lost uploads of others are an admin's.
+
+    Args:
+        adopts: whether a caller who is no admin gets the assets that nobody had signed: where
+            there is no admin to do it.
+    """
 
     def __init__(
         self,
@@ -105,12 +110,14 @@ class Mender:
         listings: ListingStore,
         intents: IntentStore,
         identity: Identity,
+        adopts: bool,
     ) -> None:
         self._client = client
         self._store = store
         self._listings = listings
         self._intents = intents
         self._identity = identity
+        self._adopts = adopts
 
     def mend(
         self,
@@ -135,7 +142,7 @@ class Mender:
             tqdm(differences, unit="difference", disable=not progress or dry_run)
         ):
             action = _action(one, direction)
-            result = self._beforehand(one, action)
+            result = self._beforehand(one, action, intents.get(at))
             if result is None and dry_run:
                 result = Mended(one, action, "planned")
             elif result is None and stopped:
@@ -152,14 +159,32 @@ class Mender:
         report.calls = budget.spent - before
         return report
 
-    def _beforehand(self, one: Difference, action: str) -> Mended | None:
+    def _beforehand(self, one: Difference, action: str, intent: Intent | None) -> Mended | None:
         """What needs no look at Cloudinary: not in this direction, or not the caller's."""
         if not action:
             return Mended(one, "leave it", "left", "not in this direction")
         if one.user_id is not None and not self._identity.may_write(one.user_id):
             detail = f"belongs to {one.user_id}: for the owner or an admin"
             return Mended(one, action, "refused", detail)
+        if one.kind == "only_in_cloudinary" and self._identity.role != "admin":
+            if self._is_signed_for_another(one, intent):
+                detail = "signed for another user: for them or an admin"
+                return Mended(one, action, "refused", detail)
+            if intent is None and not self._adopts:
+                detail = "nobody asked for it here: for an admin to adopt"
+                return Mended(one, action, "refused", detail)
         return None
+
+    def _is_signed_for_another(self, one: Difference, intent: Intent | None) -> bool:
+        """Whether another's intent fits; by its name where one of the caller's fits too."""
+        if one.asset is None:
+            return False
+        # Others' intents are an admin's to see; here only whether there is one is told.
+        everybody = Identity(self._identity.user_id, "admin")
+        found = self._intents.find(one.asset, "reconcile", everybody)
+        if found is None or found.user_id == self._identity.user_id:
+            return False
+        return intent is None or found.public_id is not None
 
     def _mend(
         self,

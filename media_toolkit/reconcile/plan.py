@@ -119,7 +119,7 @@ class ReconcilePlan:
 
 
 class Reconciler:
-    """Compares one account with one table, as one caller."""
+    """Compares one account with one table, as one caller; for `adopts` see `Mender`."""
 
     def __init__(
         self,
@@ -128,12 +128,14 @@ class Reconciler:
         listings: ListingStore,
         intents: IntentStore,
         identity: Identity,
+        adopts: bool,
     ) -> None:
         self._client = client
         self._store = store
         self._listings = listings
         self._intents = intents
         self._identity = identity
+        self._adopts = adopts
 
     def plan(
         self,
@@ -203,7 +205,14 @@ class Reconciler:
             run.is_complete,
             stopped,
             budget,
-            Mender(self._client, self._store, self._listings, self._intents, self._identity),
+            Mender(
+                self._client,
+                self._store,
+                self._listings,
+                self._intents,
+                self._identity,
+                self._adopts,
+            ),
         )
 
     def _next_page(self, run: Run, scope: ListingScope, budget: AdminBudget) -> Run:

@@ -24,6 +24,8 @@ Script = Sequence[tuple[Identity, Sequence[tuple[str, Mapping[str, Any]]]]]
 # https://neon.com/docs/introduction/compute-lifecycle
 MAX_IDLE_S = 240
 CONNECT_TIMEOUT_S = 10
+# Longer no page waits for its answer.
+POOL_TIMEOUT_S = 10
 # A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
 PATIENCE_S = 12.0
 APP_ROLE = "media_toolkit_app"
@@ -67,6 +69,7 @@ class Database:
             pool_recycle=MAX_IDLE_S,
             pool_size=5,
             max_overflow=15,
+            pool_timeout=POOL_TIMEOUT_S,
             # Otherwise values of a failed statement stand in the error's text.
             hide_parameters=True,
             connect_args={

@@ -17,6 +17,8 @@ T = TypeVar("T")
 MIGRATE = "run: python -m media_toolkit migrate"
 
 _UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION = "42P01", "42704", "42883"
+# When to try again where all connections are busy.
+BUSY_S = 5.0
 _NO_SCHEMA = "3F000"
 _NO_PRIVILEGE = "42501"
 _UNIQUE = "23505"
@@ -65,7 +67,8 @@ def our_errors() -> Iterator[None]:
     """Errors of psycopg2, SQLAlchemy and ADBC as ours, with what to do next.
 
     Raises:
-        Unavailable: no Postgres. Forbidden: row-level security or a missing privilege.
+        Unavailable: no Postgres, or no connection of the pool in time.
+        Forbidden: row-level security or a missing privilege.
         Conflict: a row that is unique stands there already.
         StoreError: all else that Postgres refuses.
     """
@@ -80,6 +83,12 @@ def our_errors() -> Iterator[None]:
 def _translated(error: Exception) -> StoreError:
     code, cause = _sqlstate(error), _cause(error)
     original = getattr(error, "orig", error)
+    if isinstance(error, exc.TimeoutError):
+        return Unavailable(
+            "all connections to Postgres are busy",
+            hint="nothing was done: try again; pg_stat_activity shows what runs so long",
+            retry_after_s=BUSY_S,
+        )
     if is_away(error) or (code is None and type(original).__name__ == "OperationalError"):
         return Unavailable(
             f"Postgres cannot be reached: {cause}",
@@ -103,7 +112,7 @@ def _translated(error: Exception) -> StoreError:
 
 
 def _is_of_a_driver(error: Exception) -> bool:
-    if isinstance(error, exc.DBAPIError):
+    if isinstance(error, exc.DBAPIError | exc.TimeoutError):
         return True
     # ADBC is loaded where it is used only; what is not loaded has raised nothing.
     adbc = sys.modules.get("adbc_driver_manager")

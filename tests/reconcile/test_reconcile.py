@@ -264,6 +264,45 @@ def test_an_upload_whose_browser_died_is_saved_for_the_one_who_asked(
         assert set(boss.intents(settled=True)["settled_by"]) == {"reconcile"}
 
 
+def test_a_lost_upload_is_not_adopted_by_who_did_not_ask_for_it(
+    kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
+) -> None:
+    def send(user: str, **options: Any) -> str:
+        signed = kit.acting_as(user).sign_upload(resource_type="image", **options)
+        answer = requests.post(
+            signed.url, data=signed.fields, files={"file": ("x.png", pixel)}, timeout=30
+        )
+        return str(answer.json()["public_id"])
+
+    def done(acting: mt.MediaToolkit) -> dict[str, tuple[str, str]]:
+        results = mend(plan(acting, folder=folder)).results
+        kinds = [r for r in results if r.difference.kind == "only_in_cloudinary"]
+        return {r.difference.public_id: (r.outcome, r.detail) for r in kinds}
+
+    theirs = send("bo", folder=f"{folder}/bo")
+    named = send("bo", public_id=f"{folder}/ana/named")
+    kit.sign_upload(folder=f"{folder}/ana")
+    mine = send("ana", folder=f"{folder}/ana")
+    unsigned = str(put(kit, pixel, "elsewhere/unsigned")["public_id"])
+    refused = ("refused", "signed for another user: for them or an admin")
+    assert done(kit) == {theirs: refused, named: refused, mine: ("mended", "")}
+    assert done(kit.acting_as("bo")) == {theirs: ("mended", ""), named: ("mended", "")}
+    assert kit.assets(folder=folder).set_index("public_id")["user_id"].to_dict() == {
+        theirs: "bo",
+        named: "bo",
+        mine: "ana",
+    }
+    # What nobody asked for is an admin's, or, where there is none, whose kit finds it.
+    with mt.connect(mt.Settings(home=settings.home, admins_list="boss"), user_id="ana") as other:
+        (left,) = mend(plan(other, folder="elsewhere")).results
+        assert (left.outcome, left.detail) == (
+            "refused",
+            "nobody asked for it here: for an admin to adopt",
+        )
+        assert mend(plan(other.acting_as("boss"), folder="elsewhere")).is_complete
+    assert kit.asset(unsigned).user_id == "boss"
+
+
 def test_rows_of_others_are_left_to_them_and_to_an_admin(
     kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
 ) -> None:

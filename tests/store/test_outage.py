@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,25 @@ def test_a_longer_outage_says_what_to_do_and_loses_and_doubles_nothing(
         again = AssetStore(Database(url, server.direct_url))
         assert again.save_many(assets(range(2000)), ANA) == SaveReport(1000, 0, 1000)
         again._database.close()
+
+
+def test_who_finds_all_connections_busy_is_told_to_try_again(server: Server, url: str) -> None:
+    database = Database(url, server.direct_url)
+    pool: Any = database.engine.pool
+    pool._timeout = 0.1
+    try:
+        with ExitStack() as held:
+            for _ in range(20):
+                held.enter_context(database.begin(ANA))
+            for call in (lambda: database.run(ANA, lambda _: None), database.ping):
+                with pytest.raises(mt.Unavailable, match="busy") as told:
+                    call()
+                assert told.value.is_retryable
+                assert told.value.http_status == 503
+                assert told.value.retry_after_s
+        assert database.ping()
+    finally:
+        database.close()
 
 
 def test_a_wrong_password_is_told_at_once_and_not_tried_again(server: Server, url: str) -> None:
