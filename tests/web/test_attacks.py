@@ -276,6 +276,50 @@ def test_lies_about_size_and_kind_are_found_out(
     assert f"{large['public_id']} of {ANA} was uploaded and is not saved" in team.log.read_text()
 
 
+def test_lies_that_no_signature_covers_are_mended_by_the_notification(
+    dashboard: Any, send: Callable[..., Any], notify: Callable[..., Any], kit: mt.MediaToolkit
+) -> None:
+    signed = requests.get(f"{dashboard.url}/generate-signature", timeout=30).json()
+    told = send(signed).json()
+    lies = {**told, "bytes": 1, "width": 1, "tags": ["cover"], "etag": "0" * 32}
+    answer = requests.post(f"{dashboard.url}/save-metadata", json=lies, timeout=30)
+    assert answer.status_code == 201
+    # Nothing is limited here: size and labels are the page's word, name and version are not.
+    assert kit.assets()["bytes"].tolist() == [1]
+    heard = {
+        **{k: v for k, v in told.items() if k != "signature"},
+        "notification_type": "upload",
+        "timestamp": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime())}+00:00",
+    }
+    assert notify(dashboard.url, heard).json() == {"success": True, "changed": 1}
+    (row,) = kit.assets()[["bytes", "width", "etag"]].to_dict("records")
+    assert row == {name: told[name] for name in ("bytes", "width", "etag")}
+    # Labels may have been edited here since: they are compared by reconcile.
+    plan = kit.reconcile(progress=False)
+    (found,) = [d for d in plan.differences if d.public_id == told["public_id"]]
+    assert (found.kind, found.fields) == ("differing", ("tags",))
+
+
+def test_a_lie_about_the_format_is_found_out_where_formats_are_limited(
+    home: Path, dashboard_with: Callable[..., Any], send: Callable[..., Any], kit: mt.MediaToolkit
+) -> None:
+    policy = {
+        "MEDIA_TOOLKIT_HOME": str(home),
+        "MEDIA_TOOLKIT_UPLOAD_POLICY": '{"allowed_formats": ["jpg"]}',
+    }
+    # Signed by a program, which the policy does not bind.
+    signed = kit.sign_upload(resource_type="image", public_id="drawn")
+    told = send({"upload_url": signed.url, "fields": dict(signed.fields)}).json()
+    assert told["format"] == "png"
+    lie = {**told, "format": "jpg", "secure_url": told["secure_url"].replace(".png", ".jpg")}
+    with dashboard_with({**policy, "MEDIA_TOOLKIT_USER": "ana"}) as running:
+        answer = requests.post(f"{running.url}/save-metadata", json=lie, timeout=30)
+        assert answer.status_code in (400, 403), answer.text
+        answer = requests.post(f"{running.url}/save-metadata", json=told, timeout=30)
+        refused(answer, 403, "its format is png, not one of jpg")
+    assert kit.count() == 0
+
+
 def test_what_was_signed_for_elsewhere_is_not_saved(
     team: Any, kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
