@@ -9,10 +9,12 @@ CREATE INDEX upload_intents_nameless ON upload_intents
      signed_at DESC, id DESC)
     WHERE settled_at IS NULL AND public_id IS NULL;
 
+-- A plan that is kept from when the table was small would read all of it later: therefore no
+-- sequential scans, here and below.
 -- Also forgets a few that expired before `forgotten`, so that the table stays as large as what
 -- is remembered.
 CREATE FUNCTION media_toolkit_rules.open_intents(opened JSONB, forgotten TIMESTAMPTZ, few INT)
-RETURNS SETOF upload_intents LANGUAGE plpgsql AS $$
+RETURNS SETOF upload_intents LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM upload_intents WHERE id IN (
         SELECT id FROM upload_intents WHERE expires_at < forgotten
@@ -40,7 +42,7 @@ $$;
 
 -- Whether this name was signed for somebody else, whose intents the caller does not see.
 CREATE FUNCTION media_toolkit_rules.is_signed_for_another(name TEXT) RETURNS BOOLEAN
-LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET enable_seqscan = off AS $$
 BEGIN
     RETURN EXISTS (SELECT FROM upload_intents
                    WHERE settled_at IS NULL AND public_id IS NOT NULL AND public_id = name
@@ -63,7 +65,8 @@ END $$;
 -- or row, a row that stands already, no intent, or one that the caller has to look at, which
 -- comes back for it.
 CREATE FUNCTION media_toolkit_rules.save_arrivals(arrivals JSONB, leeway INTERVAL)
-RETURNS TABLE (at INT, intent BIGINT, signed JSONB, saved BOOLEAN) LANGUAGE plpgsql AS $$
+RETURNS TABLE (at INT, intent BIGINT, signed JSONB, saved BOOLEAN)
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     caller TEXT := auth.user_id();
     one RECORD;
@@ -141,7 +144,7 @@ BEGIN
             asset_resource_type = new.resource_type, asset_delivery_type = new.delivery_type,
             asset_version = new.version
         FROM jsonb_array_elements(arrivals) WITH ORDINALITY AS e (item, n), new
-        WHERE i.id = settling[e.n]
+        WHERE i.id = settling[e.n] AND i.id = ANY (settling)
           AND (e.item ->> 'public_id', e.item ->> 'resource_type', e.item ->> 'delivery_type')
               = (new.public_id, new.resource_type, new.delivery_type)
         RETURNING e.n
