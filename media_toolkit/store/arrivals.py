@@ -65,22 +65,21 @@ class ArrivalStore:
 
     def _save_of_one(self, identity: Identity, group: Mapping[int, Arrival]) -> set[int]:
         saved: set[int] = set()
-        with self._database.scripts() as run:
-            waiting: dict[int, int | None] = dict.fromkeys(group)
-            while waiting:
-                values = {
-                    "arrivals": json.dumps([_told(group[n], i) for n, i in waiting.items()]),
-                    "leeway": LEEWAY,
-                }
-                rows = run([(identity, [(_SAVE, values)])])
-                asked, waiting = list(waiting.items()), {}
-                for at, intent, signed, is_saved in rows:
-                    n, known = asked[at]
-                    if is_saved:
-                        saved.add(n)
-                    elif known is None and signed is not None and group[n].fits(signed):
-                        # Its signature limits what only the policy can judge: now it has.
-                        waiting[n] = intent
+        waiting: dict[int, int | None] = dict.fromkeys(group)
+        while waiting:
+            values = {
+                "arrivals": json.dumps([_told(group[n], i) for n, i in waiting.items()]),
+                "leeway": LEEWAY,
+            }
+            rows = self._database.script([(identity, [(_SAVE, values)])])
+            asked, waiting = list(waiting.items()), {}
+            for at, intent, signed, is_saved in rows:
+                n, known = asked[at]
+                if is_saved:
+                    saved.add(n)
+                elif known is None and signed is not None and group[n].fits(signed):
+                    # Its signature limits what only the policy can judge: now it has.
+                    waiting[n] = intent
         return saved
 
 

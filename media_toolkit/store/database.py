@@ -118,21 +118,26 @@ class Database:
         with our_errors():
             return retrying(once, is_passing, self._patience_s)
 
-    @contextmanager
-    def scripts(self) -> Iterator[Callable[[Script], list[tuple[Any, ...]]]]:
-        """Run scripts, each in one transaction and one round trip, on one connection.
+    def script(self, script: Script) -> list[tuple[Any, ...]]:
+        """Run a script in one transaction and one round trip; the rows of its last statement.
 
-        For the calls that come often: a transaction of its own costs four round trips. Nothing
-        is tried again. A script names for each identity psycopg2's own SQL, `%(name)s`, with
-        its values; the rows of its last statement come back.
+        For the calls that come often: a transaction of its own costs four round trips. A script
+        names for each identity psycopg2's own SQL, `%(name)s`, with its values. It is run again
+        as `run` is: for work that may happen twice.
 
         Raises:
-            Unavailable, Forbidden, StoreError: as `begin`; that script changed nothing.
+            Unavailable, Forbidden, StoreError: as `begin`; the script changed nothing.
         """
+
+        def once() -> list[tuple[Any, ...]]:
+            with (
+                self.engine.connect() as pooled,
+                pooled.execution_options(isolation_level="AUTOCOMMIT") as connection,
+            ):
+                return _run_script(connection, script)
+
         with our_errors():
-            connection = retrying(self.engine.connect, is_away, self._patience_s)
-            with connection.execution_options(isolation_level="AUTOCOMMIT"):
-                yield lambda script: _run_script(connection, script)
+            return retrying(once, is_passing, self._patience_s)
 
     @contextmanager
     def arrow(self, identity: Identity) -> Iterator[ArrowConnection]:

@@ -299,8 +299,9 @@ class IntentStore:
                 "few": _FORGOTTEN_AT_ONCE,
             }
             try:
-                with self._database.scripts() as run:
-                    rows = run([(identity, [(_OPEN, values)])])
+                # Run twice it leaves an intent that never comes; not run again, an upload that
+                # cannot be.
+                rows = self._database.script([(identity, [(_OPEN, values)])])
             except StoreError as error:
                 opened |= dict.fromkeys(places_of_one, error)
             else:

@@ -244,15 +244,16 @@ def test_idle_connections_go_before_neon_would_drop_them(
     """No query asks for it, and one in use is left alone."""
     assert database_module.MAX_IDLE_S < 300, "when Neon falls asleep"
     monkeypatch.setattr(database_module, "MAX_IDLE_S", 0.5)
-    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'media_toolkit'"
+    pid = sa.text("SELECT pg_backend_pid()")
     with closing_database(url) as database:
         with database.begin(ANA) as held:
-            database.run(ANA, lambda connection: None)
+            pids = [held.scalar(pid), database.run(ANA, lambda connection: connection.scalar(pid))]
             time.sleep(1)
             assert held.scalar(sa.text("SELECT 1")) == 1
         wait_until(lambda: database.engine.pool.checkedin() == 0)
         if url == server.direct_url:
-            wait_until(lambda: server.rows(ours) == 0)
+            left = f"SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(ARRAY{pids})"
+            wait_until(lambda: server.rows(left) == 0)
         server.restart()
         assert database.ping(), "the first query after the sleep"
 

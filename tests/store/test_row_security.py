@@ -92,8 +92,8 @@ def test_a_connection_that_returns_to_the_pool_carries_nothing_over(
     with pytest.raises(ZeroDivisionError), database.begin(ROOT) as connection:
         raise ZeroDivisionError
     for sql in ("SELECT 1", "SELECT 1 / 0"):
-        with suppress(mt.StoreError), database.scripts() as run:
-            run([(ROOT, [(sql, {})]), (ANA, [(sql, {})])])
+        with suppress(mt.StoreError):
+            database.script([(ROOT, [(sql, {})]), (ANA, [(sql, {})])])
     with database.engine.connect() as connection:
         row = connection.execute(
             sa.text("SELECT pg_backend_pid(), CURRENT_USER = SESSION_USER, auth.user_id()")

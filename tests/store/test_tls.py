@@ -81,9 +81,8 @@ def answers(database: Database, way: str) -> object:
         return database.run(ANA, read)
     if way == "ping":
         return bool(database.ping())
-    if way == "scripts":
-        with database.scripts() as run:
-            return run([(ANA, [("SELECT 1", {})])])[0][0]
+    if way == "script":
+        return database.script([(ANA, [("SELECT 1", {})])])[0][0]
     if way == "direct":
         with database.direct() as owner:
             return read(owner)
@@ -95,7 +94,7 @@ def answers(database: Database, way: str) -> object:
             return cursor.fetchone()[0]
 
 
-WAYS = ("run", "ping", "begin", "scripts", "direct", "arrow")
+WAYS = ("run", "ping", "begin", "script", "direct", "arrow")
 
 
 @pytest.mark.parametrize("way", WAYS)
