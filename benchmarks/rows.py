@@ -129,10 +129,19 @@ UNION ALL
 SELECT user_id, '', '', NULL, tag, count(*)
 FROM cloudinary_files CROSS JOIN LATERAL unnest(tags) AS tag
 WHERE deleted_at IS NULL GROUP BY 1, 5;
+TRUNCATE cloudinary_files_tagged;
+INSERT INTO cloudinary_files_tagged
+SELECT DISTINCT tag, upload_timestamp, id, user_id, resource_type
+FROM cloudinary_files CROSS JOIN unnest(tags) AS tag WHERE deleted_at IS NULL
+ORDER BY tag, upload_timestamp, id;
+TRUNCATE cloudinary_files_totals;
+INSERT INTO cloudinary_files_totals
+SELECT tag, count(*) FROM cloudinary_files_tagged GROUP BY 1;
 """
 _INDEXES = """
 SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-WHERE indrelid = ANY ('{cloudinary_files,cloudinary_files_history}'::regclass[])
+WHERE indrelid = ANY (
+    '{cloudinary_files,cloudinary_files_history,cloudinary_files_tagged}'::regclass[])
   AND NOT indisprimary
 """
 # Whatever is lost in a crash of the machine is made again.
@@ -155,6 +164,19 @@ _CHECKS = {
         GROUP BY 1, 2 HAVING sum(assets) <> 0
         EXCEPT SELECT user_id, tag, count(*) FROM cloudinary_files, unnest(tags) AS tag
         WHERE deleted_at IS NULL GROUP BY 1, 2""",
+    "totals of tags": """
+        SELECT tag, sum(assets) FROM cloudinary_files_totals GROUP BY 1 HAVING sum(assets) <> 0
+        EXCEPT SELECT tag, count(*) FROM cloudinary_files, unnest(tags) AS tag
+        WHERE deleted_at IS NULL GROUP BY 1""",
+    "rows by tag": """
+        (SELECT tag, upload_timestamp, file_id, user_id, resource_type
+         FROM cloudinary_files_tagged
+         EXCEPT SELECT tag, upload_timestamp, id, user_id, resource_type
+         FROM cloudinary_files, unnest(tags) AS tag WHERE deleted_at IS NULL)
+        UNION ALL (SELECT tag, upload_timestamp, id, user_id, resource_type
+         FROM cloudinary_files, unnest(tags) AS tag WHERE deleted_at IS NULL
+         EXCEPT SELECT tag, upload_timestamp, file_id, user_id, resource_type
+         FROM cloudinary_files_tagged)""",
 }
 
 
@@ -239,12 +261,12 @@ def fill(url: str, rows: int) -> None:
         cursor.execute(
             "SELECT setval(pg_get_serial_sequence('cloudinary_files', 'id'), %s)", (rows,)
         )
+        cursor.execute(_KEEP)
+        said("what triggers keep")
         for name, definition in indexes:
             cursor.execute(definition)
             said(name)
         cursor.execute("ALTER TABLE cloudinary_files ENABLE TRIGGER USER")
-        cursor.execute(_KEEP)
-        said("what triggers keep")
     with owner(url, is_alone=True) as cursor:
         cursor.execute("ANALYZE")
         cursor.execute(_DELETE)
