@@ -16,7 +16,7 @@ from media_toolkit.store import facets, filters, saving
 from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
-from media_toolkit.store.matching import matching
+from media_toolkit.store.matching import ENOUGH_MEMORY, matching, words_of
 from media_toolkit.store.saving import SaveReport
 from media_toolkit.store.schema import files
 
@@ -193,6 +193,8 @@ class AssetStore:
             if before is not None:
                 query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
             query = query.order_by(*found.order(not backwards)).limit(limit + 1)
+            if "text" in words_of(wanted):
+                connection.execute(ENOUGH_MEMORY)
             rows = connection.execute(query).mappings().all()
             if not rows or (after is None and before is None):
                 return rows, 1

@@ -12,13 +12,15 @@ from media_toolkit.errors import FilterError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
-from media_toolkit.store.matching import matching, words_of
+from media_toolkit.store.matching import ENOUGH_MEMORY, matching, words_of
 from media_toolkit.store.schema import counts, files
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
 # What `cloudinary_files_counts` knows of an asset.
 _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
+# One asset in so many has its words in an index of their own, `cloudinary_files_words_sample`.
+_SAMPLE = 16
 # The totals where all may be read, else one's own share.
 _TAGS = """
 SELECT sum(assets)::bigint AS n, tag FROM (
@@ -84,6 +86,12 @@ def count(
             return Count(_size(connection, found.thin()))
         if reads_kept and (kept := _kept_count(wanted)) is not None:
             return Count(int(connection.scalar(kept) or 0))
+        if "text" in words_of(wanted):
+            connection.execute(ENOUGH_MEMORY)
+            about = _estimate(connection, found.thin())
+            some = found.thin(files.c.id % _SAMPLE == 0).limit(CAP + 1)
+            if about > CAP * _SAMPLE and (size := _size(connection, some)) > CAP:
+                return Count(max(size, about), is_exact=False)
         size = _size(connection, found.thin().limit(CAP + 1))
         if size <= CAP:
             return Count(size)

@@ -13,6 +13,10 @@ from media_toolkit.store.schema import files, tagged
 # What `cloudinary_files_tagged` knows of an asset.
 _KEPT_BY_TAG = {"tags", "user_id", "resource_type", "uploaded_after", "uploaded_before"}
 
+# For searches of words, of which Postgres gathers the rows of each first: beyond its memory it
+# notes whole pages, and then reads and compares every row of them.
+ENOUGH_MEMORY = sa.text("SELECT set_config('work_mem', '32MB', true)")
+
 
 @dataclass(frozen=True)
 class Matching:
