@@ -16,7 +16,7 @@ from media_toolkit.store import facets, filters, saving
 from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
-from media_toolkit.store.matching import ENOUGH_MEMORY, matching, words_of
+from media_toolkit.store.matching import matching
 from media_toolkit.store.saving import SaveReport
 from media_toolkit.store.schema import files
 
@@ -182,10 +182,11 @@ class AssetStore:
             FilterError: for a cursor that is none.
         """
         limit = filters.read_limit(limit)
+        wanted.conditions()  # what cannot be read is said before Postgres is asked
         backwards = before is not None and after is None
 
         def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
-            found = matching(wanted, self._database.reads_kept(connection))
+            found = matching(connection, wanted, self._database.reads_kept(connection))
             key = sa.tuple_(*found.key)
             query = sa.select(files).select_from(found.source).where(*found.conditions)
             if after is not None:
@@ -193,8 +194,6 @@ class AssetStore:
             if before is not None:
                 query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
             query = query.order_by(*found.order(not backwards)).limit(limit + 1)
-            if "text" in words_of(wanted):
-                connection.execute(ENOUGH_MEMORY)
             rows = connection.execute(query).mappings().all()
             if not rows or (after is None and before is None):
                 return rows, 1

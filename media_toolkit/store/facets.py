@@ -12,15 +12,16 @@ from media_toolkit.errors import FilterError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
-from media_toolkit.store.matching import ENOUGH_MEMORY, matching, words_of
+from media_toolkit.store.matching import matching, words_of
 from media_toolkit.store.schema import counts, files
+from media_toolkit.store.searching import estimate
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
 # What `cloudinary_files_counts` knows of an asset.
 _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
 # One asset in so many has its words in an index of their own, `cloudinary_files_words_sample`.
-_SAMPLE = 16
+_SAMPLE = 8
 # The totals where all may be read, else one's own share.
 _TAGS = """
 SELECT sum(assets)::bigint AS n, tag FROM (
@@ -77,25 +78,26 @@ def count(
     Raises:
         FilterError: for a value that cannot be read.
     """
-    matching(wanted)
+    conditions = wanted.conditions()
 
     def read(connection: sa.Connection) -> Count:
         reads_kept = database.reads_kept(connection)
-        found = matching(wanted, reads_kept)
+        if not is_exact and reads_kept and (kept := _kept_count(wanted)) is not None:
+            return Count(int(connection.scalar(kept) or 0))
+        found = matching(connection, wanted, reads_kept)
         if is_exact:
             return Count(_size(connection, found.thin()))
-        if reads_kept and (kept := _kept_count(wanted)) is not None:
-            return Count(int(connection.scalar(kept) or 0))
+        about = None
         if "text" in words_of(wanted):
-            connection.execute(ENOUGH_MEMORY)
-            about = _estimate(connection, found.thin())
+            about = estimate(connection, sa.select(files.c.id).where(*conditions))
             some = found.thin(files.c.id % _SAMPLE == 0).limit(CAP + 1)
             if about > CAP * _SAMPLE and (size := _size(connection, some)) > CAP:
                 return Count(max(size, about), is_exact=False)
         size = _size(connection, found.thin().limit(CAP + 1))
         if size <= CAP:
             return Count(size)
-        return Count(max(size, _estimate(connection, found.thin())), is_exact=False)
+        about = estimate(connection, found.thin()) if about is None else about
+        return Count(max(size, about), is_exact=False)
 
     return database.run(identity, read)
 
@@ -115,13 +117,13 @@ def facets(
             hint=f"known: {', '.join(FACETS)}",
             ids=tuple(unknown),
         )
-    matching(wanted)
+    wanted.conditions()
 
     def read(connection: sa.Connection) -> Facets:
         reads_kept = database.reads_kept(connection)
         if reads_kept and not words_of(wanted):
             return _kept_facets(connection, names)
-        found = matching(wanted, reads_kept)
+        found = matching(connection, wanted, reads_kept)
         query = sa.select(*(files.c[name] for name in names)).select_from(found.source)
         query = query.where(*found.conditions).order_by(*found.order()).limit(CAP + 1)
         return _counted(connection.execute(query).all(), names)
@@ -192,14 +194,6 @@ def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
 
 def _size(connection: sa.Connection, some: sa.Select[Any]) -> int:
     return int(connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0)
-
-
-def _estimate(connection: sa.Connection, query: sa.Select[Any]) -> int:
-    compiled = query.compile(connection.engine, compile_kwargs={"render_postcompile": True})
-    plan = connection.exec_driver_sql(
-        f"EXPLAIN (FORMAT JSON) {compiled}", compiled.construct_params()
-    ).scalar_one()
-    return int(plan[0]["Plan"]["Plan Rows"])
 
 
 def _rounded(number: int) -> int:

@@ -102,7 +102,7 @@ class AssetFilter:
             below = c.folder.startswith(folder + "/", autoescape=True)
             found.append(sa.or_(c.folder == folder, below))
         if text := _text("text", self.text or "").strip():
-            found.append(_has_words(text))
+            found.append(has_words(text))
         moment = first.c.upload_timestamp
         if self.uploaded_after is not None:
             found.append(moment >= read_moment("uploaded_after", self.uploaded_after))
@@ -218,9 +218,29 @@ def _text(name: str, value: Any) -> str:
     return text
 
 
-def _has_words(typed: str) -> sa.ColumnElement[bool]:
+def terms(text: str) -> list[str]:
+    """What is typed, each part of it to be searched for by itself, for `has_words`.
+
+    One part where it has letters of which Postgres might think otherwise than Python.
+    """
+    typed = _text("text", text).strip()
+    if not all(letter.isascii() or letter.isalpha() for letter in typed):
+        return [typed]
+    return sorted({t for t in typed.split() if any(map(str.isalnum, t))}) or [typed][: len(typed)]
+
+
+def has_words(typed: str, *, is_indexed: bool = True) -> sa.ColumnElement[bool]:
+    """Each word of `typed` begins a word of the asset.
+
+    Args:
+        is_indexed: whether Postgres may look it up in the index of words, or only compare.
+    """
     query = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
-    return sa.literal_column("cloudinary_files.words").op("@@", is_comparison=True)(query)
+    words: sa.ColumnElement[Any] = sa.literal_column("cloudinary_files.words")
+    if is_indexed:
+        return words.op("@@", is_comparison=True)(query)
+    # The operator's own function, of which the planner knows no index.
+    return sa.func.ts_match_vq(words, query, type_=sa.Boolean)
 
 
 def read_moment(name: str, value: datetime | date | str) -> datetime:

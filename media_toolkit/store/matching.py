@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import files, tagged
+from media_toolkit.store.searching import searched
 
 # What `cloudinary_files_tagged` knows of an asset.
 _KEPT_BY_TAG = {"tags", "user_id", "resource_type", "uploaded_after", "uploaded_before"}
-
-# For searches of words, of which Postgres gathers the rows of each first: beyond its memory it
-# notes whole pages, and then reads and compares every row of them.
-ENOUGH_MEMORY = sa.text("SELECT set_config('work_mem', '32MB', true)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,9 @@ class Matching:
         return one.where(*self.conditions, *more)
 
 
-def matching(wanted: AssetFilter, is_kept_by_tag: bool = True) -> Matching:
+def matching(
+    connection: sa.Connection, wanted: AssetFilter, is_kept_by_tag: bool = True
+) -> Matching:
     """How to read what `wanted` asks for.
 
     Args:
@@ -53,12 +52,13 @@ def matching(wanted: AssetFilter, is_kept_by_tag: bool = True) -> Matching:
     Raises:
         FilterError: for a value that cannot be read.
     """
+    texts, rest = searched(connection, wanted), replace(wanted, text=None)
     if not is_kept_by_tag or wanted.tag is None:
         key = (files.c.upload_timestamp, files.c.id)
-        return Matching(files, files, wanted.conditions(), key)
+        return Matching(files, files, [*rest.conditions(), *texts], key)
     # Joined by the id alone: every further equality would make the planner expect fewer rows.
     both = tagged.join(files, files.c.id == tagged.c.file_id)
-    conditions = wanted.conditions(tagged)
+    conditions = [*rest.conditions(tagged), *texts]
     is_thin = words_of(wanted) <= _KEPT_BY_TAG
     if not is_thin:
         conditions.append(files.c.deleted_at.is_(None))
