@@ -218,17 +218,6 @@ def _text(name: str, value: Any) -> str:
     return text
 
 
-def terms(text: str) -> list[str]:
-    """What is typed, each part of it to be searched for by itself, for `has_words`.
-
-    One part where it has letters of which Postgres might think otherwise than Python.
-    """
-    typed = _text("text", text).strip()
-    if not all(letter.isascii() or letter.isalpha() for letter in typed):
-        return [typed]
-    return sorted({t for t in typed.split() if any(map(str.isalnum, t))}) or [typed][: len(typed)]
-
-
 def has_words(typed: str, *, is_indexed: bool = True) -> sa.ColumnElement[bool]:
     """Each word of `typed` begins a word of the asset.
 

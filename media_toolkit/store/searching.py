@@ -1,7 +1,7 @@
-"""Searching: which word of a text, if any, Postgres should look up in the index of words.
+"""Searching: whether Postgres should look a text up in the index of words, or only compare.
 
-It gathers every row of every word that it looks up, and takes that for cheaper than it is: "red
-tulip" is found sooner by reading the tulips and passing over those that are not red.
+It gathers every row of every word that it looks up, and takes that for cheaper than it is: a rare
+user's tulips are found sooner by reading that user's assets.
 """
 
 from __future__ import annotations
@@ -21,25 +21,23 @@ _ENOUGH_MEMORY = sa.text("SELECT set_config('work_mem', '32MB', true)")
 _ROW_COST = 8
 
 
-def searched(connection: sa.Connection, wanted: AssetFilter) -> tuple[sa.ColumnElement[bool], ...]:
-    """The conditions for `wanted.text`, none of which or one uses the index.
+def searched(connection: sa.Connection, wanted: AssetFilter) -> list[sa.ColumnElement[bool]]:
+    """The condition for `wanted.text`, if there is any.
 
     Raises:
         FilterError: for a value that cannot be read.
     """
-    terms = filters.terms(wanted.text or "")
-    if not terms:
-        return ()
-    connection.execute(_ENOUGH_MEMORY)
     rest = replace(wanted, text=None).conditions()
-    if len(terms) == 1 and len(rest) == 1:
-        return (filters.has_words(terms[0]),)
-    sizes = {term: estimate(connection, _ids(filters.has_words(term))) for term in terms}
-    rarest = min(terms, key=sizes.__getitem__)
-    is_indexed = len(rest) == 1 or (sizes[rarest] < _ROW_COST * estimate(connection, _ids(*rest)))
-    return tuple(
-        filters.has_words(term, is_indexed=is_indexed and term == rarest) for term in terms
-    )
+    # A text without a word in it is still a condition; one of spaces is none.
+    if len(wanted.conditions()) == len(rest):
+        return []
+    connection.execute(_ENOUGH_MEMORY)
+    typed = str(wanted.text).strip()
+    indexed = filters.has_words(typed)
+    if len(rest) == 1:
+        return [indexed]
+    found, others = (estimate(connection, _ids(*part)) for part in ([indexed], rest))
+    return [filters.has_words(typed, is_indexed=found < _ROW_COST * others)]
 
 
 def estimate(connection: sa.Connection, query: sa.Select[Any]) -> int:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 import media_toolkit as mt
-from media_toolkit.store import facets
+from media_toolkit.store import facets, searching
 from media_toolkit.store.queries import listing
 
 
@@ -115,6 +115,29 @@ def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaTo
     kept = library.facets(*names)
     assert dict(kept) == dict(library.facets(*names, uploaded_after="2000-01-01"))
     assert dict(kept["tags"])["many"] == 45
+
+
+@pytest.mark.parametrize("row_cost", [0, 10**6], ids=["compared", "looked up"])
+def test_words_are_found_with_and_without_their_index(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch, row_cost: int
+) -> None:
+    monkeypatch.setattr(searching, "_ROW_COST", row_cost)
+    for typed, user, number in (("tul no", "ana", 30), ("tul no", "bob", 0), ("RED", "bob", 10)):
+        found = library.page(text=typed, user_id=user)
+        assert len(found.items) == library.count(text=typed, user_id=user) == number
+    assert library.count(text="  ", user_id="ana") == 30
+    assert library.count(text="--", user_id="ana") == 0
+
+
+def test_a_sample_of_the_words_shows_that_there_are_many(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.save_many([response(n, context={"alt": "common"}) for n in range(1000, 1600)])
+    monkeypatch.setattr(facets, "CAP", 10)
+    many, few = library.count(text="common"), library.count(text="no 12")
+    assert not many.is_exact
+    assert many > 10
+    assert (few, few.is_exact) == (1, True)
 
 
 def test_pages_of_a_tag_follow_every_change(library: mt.MediaToolkit) -> None:
