@@ -16,6 +16,7 @@ from media_toolkit.store import facets, filters, saving
 from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
+from media_toolkit.store.matching import matching
 from media_toolkit.store.saving import SaveReport
 from media_toolkit.store.schema import files
 
@@ -180,27 +181,24 @@ class AssetStore:
         Raises:
             FilterError: for a cursor that is none.
         """
-        c, limit = files.c, filters.read_limit(limit)
-        key = sa.tuple_(c.upload_timestamp, c.id)
-        query = sa.select(files).where(*wanted.conditions())
-        if after is not None:
-            query = query.where(key < sa.tuple_(*filters.read_cursor(after)))
-        if before is not None:
-            query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
+        limit = filters.read_limit(limit)
+        wanted.conditions()  # what cannot be read is said before Postgres is asked
         backwards = before is not None and after is None
-        order = [key_part.asc() if backwards else key_part.desc() for key_part in key.clauses]
 
         def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
-            rows = connection.execute(query.order_by(*order).limit(limit + 1)).mappings().all()
+            found = matching(connection, wanted, self._database.reads_kept(connection))
+            key = sa.tuple_(*found.key)
+            query = sa.select(files).select_from(found.source).where(*found.conditions)
+            if after is not None:
+                query = query.where(key < sa.tuple_(*filters.read_cursor(after)))
+            if before is not None:
+                query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
+            query = query.order_by(*found.order(not backwards)).limit(limit + 1)
+            rows = connection.execute(query).mappings().all()
             if not rows or (after is None and before is None):
                 return rows, 1
             first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]
-            newer = (
-                sa.select(sa.literal(1))
-                .where(*wanted.conditions())
-                .where(key > sa.tuple_(first["upload_timestamp"], first["id"]))
-                .limit(CAP)
-            )
+            newer = found.thin(key > sa.tuple_(first["upload_timestamp"], first["id"])).limit(CAP)
             ahead = connection.scalar(sa.select(sa.func.count()).select_from(newer.subquery()))
             return rows, ahead + 1 if ahead is not None and ahead < CAP else None
 

@@ -42,6 +42,11 @@ SELECT set_config('role', CASE
 """
 _ACT_AS = sa.text(_ACT.format(claims=":claims"))
 _ACT_AT_ONCE = _ACT.format(claims="%(claims)s")
+_READS_KEPT = sa.text("""
+SELECT bool_and(coalesce(has_table_privilege(to_regclass(name), 'SELECT'), false))
+FROM unnest(ARRAY['cloudinary_files_counts', 'cloudinary_files_totals', 'cloudinary_files_tagged'])
+    AS name
+""")
 _READ_AS = _ACT.format(claims="$1") + ", set_config('transaction_read_only', 'on', true)"
 
 
@@ -60,6 +65,7 @@ class Database:
         self._pooled_url = pooled_url
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
+        self._reads_kept: bool | None = None
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -190,6 +196,16 @@ class Database:
         """The server's version, e.g. "18.4": shows that Postgres answers. Acts as nobody."""
         with our_errors(), retrying(self.engine.connect, is_away, self._patience_s) as connection:
             return str(connection.scalar(sa.text("SHOW server_version"))).split(" ")[0]
+
+    def reads_kept(self, connection: sa.Connection) -> bool:
+        """Whether what triggers keep (counts, totals, rows by tag) may be read; asked once.
+
+        A login outside the app's role may have been given the assets alone, and a database that
+        waits for its migrations has not got all of it.
+        """
+        if self._reads_kept is None:
+            self._reads_kept = bool(connection.scalar(_READS_KEPT))
+        return self._reads_kept
 
     def close(self) -> None:
         """Give the connections back; the object can be used again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,11 +11,27 @@ import sqlalchemy as sa
 from media_toolkit.errors import FilterError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
-from media_toolkit.store.filters import AssetFilter
-from media_toolkit.store.schema import files
+from media_toolkit.store.filters import AssetFilter, is_one_of
+from media_toolkit.store.matching import matching, words_of
+from media_toolkit.store.schema import counts, files
+from media_toolkit.store.searching import estimate
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
+# What `cloudinary_files_counts` knows of an asset.
+_KINDS = {"user_id", "resource_type", "delivery_type", "format"}
+# One asset in so many has its words in an index of their own, `cloudinary_files_words_sample`.
+_SAMPLE = 8
+# The totals where all may be read, else one's own share.
+_TAGS = """
+SELECT sum(assets)::bigint AS n, tag FROM (
+    SELECT tag, assets FROM cloudinary_files_totals
+    UNION ALL
+    SELECT tag, assets FROM cloudinary_files_counts
+    WHERE tag IS NOT NULL AND user_id = (SELECT auth.user_id())
+      AND NOT (SELECT media_toolkit_rules.reads_all())
+) AS kept {which} GROUP BY tag HAVING sum(assets) > 0 ORDER BY n DESC, tag
+"""
 
 
 class Count(int):
@@ -57,7 +72,8 @@ def count(
 ) -> Count:
     """How many assets match: exact to 10,000, estimated by the planner beyond.
 
-    Without a filter it is exact, from the kept counts; `is_exact` counts however many there are.
+    Exact at any size where the kept counts know it: by nothing but user_id, resource_type,
+    delivery_type and format, or by one tag and user_id. `is_exact` counts all there are.
 
     Raises:
         FilterError: for a value that cannot be read.
@@ -65,19 +81,23 @@ def count(
     conditions = wanted.conditions()
 
     def read(connection: sa.Connection) -> Count:
+        reads_kept = database.reads_kept(connection)
+        if not is_exact and reads_kept and (kept := _kept_count(wanted)) is not None:
+            return Count(int(connection.scalar(kept) or 0))
+        found = matching(connection, wanted, reads_kept)
         if is_exact:
-            return Count(
-                connection.scalar(sa.select(sa.func.count()).select_from(files).where(*conditions))
-                or 0
-            )
-        if _is_everything(wanted) and _has_counts(connection):
-            known = "SELECT sum(assets) FROM cloudinary_files_counts WHERE tag IS NULL"
-            return Count(int(connection.scalar(sa.text(known)) or 0))
-        some = sa.select(sa.literal(1)).select_from(files).where(*conditions).limit(CAP + 1)
-        found = int(connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0)
-        if found <= CAP:
-            return Count(found)
-        return Count(max(found, _estimate(connection, conditions)), is_exact=False)
+            return Count(_size(connection, found.thin()))
+        about = None
+        if "text" in words_of(wanted):
+            about = estimate(connection, sa.select(files.c.id).where(*conditions))
+            some = found.thin(files.c.id % _SAMPLE == 0).limit(CAP + 1)
+            if about > CAP * _SAMPLE and (size := _size(connection, some)) > CAP:
+                return Count(max(size, about), is_exact=False)
+        size = _size(connection, found.thin().limit(CAP + 1))
+        if size <= CAP:
+            return Count(size)
+        about = estimate(connection, found.thin()) if about is None else about
+        return Count(max(size, about), is_exact=False)
 
     return database.run(identity, read)
 
@@ -97,14 +117,15 @@ def facets(
             hint=f"known: {', '.join(FACETS)}",
             ids=tuple(unknown),
         )
-    conditions = wanted.conditions()
+    wanted.conditions()
 
     def read(connection: sa.Connection) -> Facets:
-        if _is_everything(wanted) and _has_counts(connection):
-            return _kept(connection, names)
-        c = files.c
-        query = sa.select(*(c[name] for name in names)).where(*conditions)
-        query = query.order_by(c.upload_timestamp.desc(), c.id.desc()).limit(CAP + 1)
+        reads_kept = database.reads_kept(connection)
+        if reads_kept and not words_of(wanted):
+            return _kept_facets(connection, names)
+        found = matching(connection, wanted, reads_kept)
+        query = sa.select(*(files.c[name] for name in names)).select_from(found.source)
+        query = query.where(*found.conditions).order_by(*found.order()).limit(CAP + 1)
         return _counted(connection.execute(query).all(), names)
 
     return database.run(identity, read)
@@ -117,46 +138,62 @@ def _counted(rows: Sequence[sa.Row[Any]], names: tuple[str, ...]) -> Facets:
         for row in rows[:CAP]:
             value = row[position]
             if name == "tags":
-                counter.update(value)
+                counter.update(set(value) - {None})
             elif value is not None:
                 counter[value] += 1
         found[name] = sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))
     return found
 
 
-def _kept(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
-    total = "SELECT sum(assets) FROM cloudinary_files_counts WHERE tag IS NULL"
-    found = Facets(int(connection.scalar(sa.text(total)) or 0), True)
+def _kept_count(wanted: AssetFilter) -> sa.Executable | None:
+    """The query on what triggers keep, where it knows the answer."""
+    words, c = words_of(wanted), counts.c
+    if words == {"tags"} and wanted.tag is not None:
+        return sa.text(_TAGS.format(which="WHERE tag = :tag")).bindparams(tag=wanted.tag)
+    total = sa.select(sa.func.sum(c.assets))
+    if words <= _KINDS:
+        total = total.where(c.tag.is_(None))
+    elif words == {"tags", "user_id"} and wanted.tag is not None:
+        total = total.where(c.tag == wanted.tag)
+    else:
+        return None
+    for name in words & _KINDS:
+        if (condition := is_one_of(c[name], getattr(wanted, name))) is not None:
+            total = total.where(condition)
+    return total
+
+
+def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
+    kinds = sorted(_KINDS.intersection(names))
+    listed = ", ".join(kinds)
+    sets = ", ".join(["()", *(f"({name})" for name in kinds)])
+    # A bit each, the last name's the lowest: whether the row is of all values of that name.
+    which = f"GROUPING({listed})" if kinds else "0"
+    rows = connection.execute(
+        sa.text(f"""
+            SELECT {which}, sum(assets)::bigint AS n, coalesce({listed or "NULL::text"}) AS value
+            FROM cloudinary_files_counts WHERE tag IS NULL
+            GROUP BY GROUPING SETS ({sets}) HAVING sum(assets) > 0 ORDER BY n DESC, value
+        """)
+    ).all()
+    of_all = 2 ** len(kinds) - 1
+    found = Facets(sum(n for grouping, n, _ in rows if grouping == of_all), True)
     for name in names:
-        column, kept = ("tag", "IS NOT NULL") if name == "tags" else (name, "IS NULL")
-        query = f"""
-            SELECT {column} AS value, sum(assets) AS n FROM cloudinary_files_counts
-            WHERE tag {kept} AND {column} IS NOT NULL
-            GROUP BY 1 HAVING sum(assets) > 0 ORDER BY n DESC, value
-        """
-        rows = connection.execute(sa.text(query))
-        found[name] = [(row.value, int(row.n)) for row in rows]
+        # A row of each value of this name lacks its bit.
+        mine = of_all - 2 ** (len(kinds) - 1 - kinds.index(name)) if name in kinds else None
+        found[name] = [
+            (value, n) for grouping, n, value in rows if grouping == mine and value is not None
+        ]
+    if "tags" in names:
+        # Two arrays, not a row each: there may be thousands.
+        query = f"SELECT array_agg(tag), array_agg(n) FROM ({_TAGS.format(which='')}) AS t"
+        tags, sizes = connection.execute(sa.text(query)).one()
+        found["tags"] = list(zip(tags or (), sizes or (), strict=True))
     return found
 
 
-def _is_everything(wanted: AssetFilter) -> bool:
-    # "" and {} ask for nothing either; an empty list asks for none.
-    return all(getattr(wanted, f.name) in (None, "", {}) for f in fields(wanted))
-
-
-def _has_counts(connection: sa.Connection) -> bool:
-    """A login outside the app's role may have been given the assets alone."""
-    query = "SELECT has_table_privilege('cloudinary_files_counts', 'SELECT')"
-    return bool(connection.scalar(sa.text(query)))
-
-
-def _estimate(connection: sa.Connection, conditions: list[sa.ColumnElement[bool]]) -> int:
-    query = sa.select(sa.literal(1)).select_from(files).where(*conditions)
-    compiled = query.compile(connection.engine, compile_kwargs={"render_postcompile": True})
-    plan = connection.exec_driver_sql(
-        f"EXPLAIN (FORMAT JSON) {compiled}", compiled.construct_params()
-    ).scalar_one()
-    return int(plan[0]["Plan"]["Plan Rows"])
+def _size(connection: sa.Connection, some: sa.Select[Any]) -> int:
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(some.subquery())) or 0)
 
 
 def _rounded(number: int) -> int:

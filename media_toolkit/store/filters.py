@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from media_toolkit.errors import FilterError
-from media_toolkit.store.schema import ASSET_COLUMNS, files
+from media_toolkit.store.schema import ASSET_COLUMNS, files, tagged
 
 _SORTABLE = {c.name: c for c in ASSET_COLUMNS if c.name not in ("tags", "context")}
 
@@ -68,20 +68,33 @@ class AssetFilter:
             )
         return cls(**words)
 
-    def conditions(self) -> list[sa.ColumnElement[bool]]:
+    @property
+    def tag(self) -> str | None:
+        """The tag, where exactly one is asked for. Raises FilterError as `conditions`."""
+        wanted = _several("tags", self.tags)
+        return wanted[0] if wanted is not None and len(set(wanted)) == 1 else None
+
+    def conditions(self, first: sa.Table = files) -> list[sa.ColumnElement[bool]]:
         """The WHERE, as conditions to be joined by AND; every value is bound.
+
+        Args:
+            first: the table that rows come from; `tagged`, which has only those that are not
+                deleted, for a filter with one tag, joined to the assets.
 
         Raises:
             FilterError: for a value that cannot be read.
         """
         c = files.c
-        found: list[sa.ColumnElement[bool]] = [c.deleted_at.is_(None)]
+        found: list[sa.ColumnElement[bool]] = []
+        if first is files:
+            found.append(c.deleted_at.is_(None))
         for name in ("user_id", "resource_type", "delivery_type", "format"):
-            wanted = _several(name, getattr(self, name))
-            if wanted is not None:
-                is_one = len(wanted) == 1
-                found.append(c[name] == (wanted[0] if is_one else sa.any_(_texts(wanted))))
-        if (all_of := _several("tags", self.tags)) is not None:
+            column = first.c[name] if name in first.c else c[name]
+            if (condition := is_one_of(column, getattr(self, name))) is not None:
+                found.append(condition)
+        if first is tagged:
+            found.append(tagged.c.tag == self.tag)
+        elif (all_of := _several("tags", self.tags)) is not None:
             found.append(c.tags.contains(all_of))
         if (any_of := _several("any_tags", self.any_tags)) is not None:
             found.append(c.tags.overlap(any_of))
@@ -89,11 +102,12 @@ class AssetFilter:
             below = c.folder.startswith(folder + "/", autoescape=True)
             found.append(sa.or_(c.folder == folder, below))
         if text := _text("text", self.text or "").strip():
-            found.append(_has_words(text))
+            found.append(has_words(text))
+        moment = first.c.upload_timestamp
         if self.uploaded_after is not None:
-            found.append(c.upload_timestamp >= read_moment("uploaded_after", self.uploaded_after))
+            found.append(moment >= read_moment("uploaded_after", self.uploaded_after))
         if self.uploaded_before is not None:
-            found.append(c.upload_timestamp < read_moment("uploaded_before", self.uploaded_before))
+            found.append(moment < read_moment("uploaded_before", self.uploaded_before))
         for name, column in (("min_width", c.width), ("min_height", c.height)):
             if getattr(self, name) is not None:
                 found.append(column >= _number(name, getattr(self, name)))
@@ -107,6 +121,18 @@ class AssetFilter:
             key, value = _text("context", key), _text("context", value)
             found.append(c.context[key].astext == value)
         return found
+
+
+def is_one_of(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool] | None:
+    """`column` is the value, or one of several; None where nothing is asked for.
+
+    Raises:
+        FilterError: for a value that is no text.
+    """
+    wanted = _several(str(column.key), value)
+    if wanted is None:
+        return None
+    return column == (wanted[0] if len(wanted) == 1 else sa.any_(_texts(wanted)))
 
 
 def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
@@ -192,9 +218,18 @@ def _text(name: str, value: Any) -> str:
     return text
 
 
-def _has_words(typed: str) -> sa.ColumnElement[bool]:
+def has_words(typed: str, *, is_indexed: bool = True) -> sa.ColumnElement[bool]:
+    """Each word of `typed` begins a word of the asset.
+
+    Args:
+        is_indexed: whether Postgres may look it up in the index of words, or only compare.
+    """
     query = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
-    return sa.literal_column("cloudinary_files.words").op("@@", is_comparison=True)(query)
+    words: sa.ColumnElement[Any] = sa.literal_column("cloudinary_files.words")
+    if is_indexed:
+        return words.op("@@", is_comparison=True)(query)
+    # The operator's own function, of which the planner knows no index.
+    return sa.func.ts_match_vq(words, query, type_=sa.Boolean)
 
 
 def read_moment(name: str, value: datetime | date | str) -> datetime:

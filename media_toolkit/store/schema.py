@@ -37,5 +37,28 @@ files = sa.Table(
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
 )
 
+# One row a tag of each asset that is not deleted, in the order of pages; kept by trigger.
+tagged = sa.Table(
+    "cloudinary_files_tagged",
+    metadata,
+    sa.Column("tag", sa.Text, nullable=False),
+    sa.Column("upload_timestamp", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("file_id", sa.Integer, nullable=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("resource_type", sa.Text, nullable=False),
+)
+
+# How many assets each user has: of a kind where tag is null, else of the tag. Rows add up.
+counts = sa.Table(
+    "cloudinary_files_counts",
+    metadata,
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("resource_type", sa.Text, nullable=False),
+    sa.Column("delivery_type", sa.Text, nullable=False),
+    sa.Column("format", sa.Text),
+    sa.Column("tag", sa.Text),
+    sa.Column("assets", sa.BigInteger, nullable=False),
+)
+
 # The columns of `kit.assets()`, in the order that `docs/` and the notebooks rely on.
 ASSET_COLUMNS = tuple(c for c in files.c if c.name not in ("raw", "deleted_at"))

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 import media_toolkit as mt
-from media_toolkit.store import facets
+from media_toolkit.store import facets, searching
 from media_toolkit.store.queries import listing
 
 
@@ -45,12 +45,34 @@ def test_a_count_says_whether_it_is_exact(
     everything, anas = library.count(), library.count(user_id="ana")
     assert (everything, everything.is_exact, anas, anas.is_exact) == (40, True, 30, True)
     monkeypatch.setattr(facets, "CAP", 20)
-    about = library.count(user_id="ana")
+    about = library.count(min_bytes=0)
     assert about > 20
     assert not about.is_exact
     assert about.label.startswith("about ")
-    exactly = library.count(user_id="ana", exact=True)
-    assert (exactly, exactly.is_exact, exactly.label) == (30, True, "30")
+    exactly = library.count(min_bytes=0, exact=True)
+    assert (exactly, exactly.is_exact, exactly.label) == (40, True, "40")
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"user_id": "ana"},
+        {"user_id": ["ana", "bob"], "format": "png"},
+        {"resource_type": "image", "delivery_type": "upload"},
+        {"format": []},
+        {"tags": "spring"},
+        {"tags": ["red"], "user_id": "bob"},
+        {"tags": "spring", "user_id": ["ana", "eva"]},
+        {"tags": "nobody's"},
+    ],
+)
+def test_kept_counts_are_exact_at_any_size(
+    library: mt.MediaToolkit, filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facets, "CAP", 0)
+    kept = library.count(**filters)
+    assert kept.is_exact
+    assert kept == library.count(**filters, exact=True) == len(library.assets(**filters))
 
 
 def test_facets_are_the_same_kept_and_counted(library: mt.MediaToolkit) -> None:
@@ -93,6 +115,62 @@ def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaTo
     kept = library.facets(*names)
     assert dict(kept) == dict(library.facets(*names, uploaded_after="2000-01-01"))
     assert dict(kept["tags"])["many"] == 45
+
+
+@pytest.mark.parametrize("row_cost", [0, 10**6], ids=["compared", "looked up"])
+def test_words_are_found_with_and_without_their_index(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch, row_cost: int
+) -> None:
+    monkeypatch.setattr(searching, "_ROW_COST", row_cost)
+    for typed, user, number in (("tul no", "ana", 30), ("tul no", "bob", 0), ("RED", "bob", 10)):
+        found = library.page(text=typed, user_id=user)
+        assert len(found.items) == library.count(text=typed, user_id=user) == number
+    assert library.count(text="  ", user_id="ana") == 30
+    assert library.count(text="--", user_id="ana") == 0
+
+
+def test_a_sample_of_the_words_shows_that_there_are_many(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.save_many([response(n, context={"alt": "common"}) for n in range(1000, 1600)])
+    monkeypatch.setattr(facets, "CAP", 10)
+    many, few = library.count(text="common"), library.count(text="no 12")
+    assert not many.is_exact
+    assert many > 10
+    assert (few, few.is_exact) == (1, True)
+
+
+def test_pages_of_a_tag_follow_every_change(library: mt.MediaToolkit) -> None:
+    library.save_many([response(n, tags=["many", "many", "red"]) for n in range(1000, 1600)])
+    library.save_many([response(1, version=9999, tags=["other", "spring"])])
+    library.save_many([response(n, version=9999, tags=["spring"]) for n in (1003, 1004)])
+    library.save_many([response(1005, version=9999, public_id="moved")])
+    bob = library.acting_as("bob")
+    with library._database.begin(library.identity) as connection:
+        for change in (
+            "UPDATE cloudinary_files SET deleted_at = now() WHERE version IN (2, 1006, 1007)",
+            "UPDATE cloudinary_files SET deleted_at = NULL WHERE version = 1006",
+            "UPDATE cloudinary_files SET upload_timestamp = '2020-01-01' WHERE version = 1008",
+            "UPDATE cloudinary_files SET tags = ARRAY['red', NULL] WHERE version = 1009",
+            "DELETE FROM cloudinary_files WHERE version IN (3, 1010)",
+        ):
+            connection.execute(sa.text(change))
+    for tag in ("spring", "red", "many", "other"):
+        for filters in (
+            {},
+            {"user_id": "bob"},
+            {"resource_type": "image", "uploaded_after": "2021-01-01"},
+            {"format": "jpg", "min_bytes": 20_000, "text": "tulip"},
+        ):
+            paged, cursor = [], None
+            while page := bob.page(limit=100, after=cursor, tags=tag, **filters):
+                assert page.position == len(paged) + 1
+                paged += [asset.id for asset in page.items]
+                if (cursor := page.next_cursor) is None:
+                    break
+            wanted = bob.assets(any_tags=[tag], **filters, columns=["id"])["id"].tolist()
+            assert paged == wanted
+            assert bob.count(tags=tag, **filters) == len(wanted)
 
 
 def _remove_and_fail(library: mt.MediaToolkit) -> None:

@@ -77,6 +77,8 @@ def test_a_transaction_acts_as_a_role_that_owns_nothing_and_says_who_it_is(
         " VALUES (1, 'insert', NOW(), 'bob', 'ana')",
         "UPDATE cloudinary_files_history SET changed_by = 'bob'",
         "DELETE FROM cloudinary_files_history",
+        "DELETE FROM cloudinary_files_tagged",
+        "INSERT INTO cloudinary_files_totals VALUES ('x', 1)",
         "UPDATE media_toolkit_policy SET name = 'team'",
         "CREATE TABLE media_toolkit_rules.t (x int)",
     ):
@@ -131,8 +133,8 @@ def test_without_claims_nothing_is_read_or_written(database: Database, theirs: m
                 connection.execute(
                     sa.text("SELECT set_config('request.jwt.claims', :c, true)"), {"c": claims}
                 )
-            for table in ("cloudinary_files", "cloudinary_files_history"):
-                assert connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 0
+            for table in ("files", "files_history", "files_counts", "files_totals", "files_tagged"):
+                assert connection.scalar(sa.text(f"SELECT count(*) FROM cloudinary_{table}")) == 0
             for change in (
                 "UPDATE cloudinary_files SET format = 'x'",
                 "DELETE FROM cloudinary_files",
@@ -250,6 +252,30 @@ def test_under_private_another_user_sees_nothing_by_any_public_method(
 
 
 @pytest.mark.usefixtures("private")
+def test_under_private_what_triggers_keep_is_of_ones_own_rows(
+    kit: mt.MediaToolkit, database: Database
+) -> None:
+    bob = kit.acting_as("bob")
+    bob.save_many([response(8, tags=["x", "y"]), response(9, tags=["y"])])
+    assert dict(bob.facets("user_id", "tags")) == {
+        "user_id": [("bob", 2)],
+        "tags": [("y", 2), ("x", 1)],
+    }
+    assert [bob.count(tags=tag) for tag in ("x", "y", "tag1")] == [1, 2, 0]
+    assert [bob.count(tags="x", user_id=user) for user in ("ana", "bob")] == [0, 1]
+    assert [a.public_id for a in bob.page(tags="x").items] == ["photo8"]
+    assert bob.page(tags="tag1").items == ()
+    whose = sa.text("SELECT array_agg(DISTINCT user_id) FROM cloudinary_files_tagged")
+    with database.begin(BOB) as connection:
+        assert connection.scalar(whose) == ["bob"]
+        totals = connection.execute(sa.text("SELECT * FROM cloudinary_files_totals")).all()
+    with database.begin(ROOT) as connection:
+        assert connection.scalar(whose) == ["ana", "bob"]
+    assert totals == [], "which tags others use is theirs"
+    assert AssetStore(database).count(AssetFilter(tags="x"), ROOT) == 2
+
+
+@pytest.mark.usefixtures("private")
 def test_under_private_a_save_or_upload_over_an_unseen_row_is_a_conflict_that_tells_no_owner(
     kit: mt.MediaToolkit, sample_media: Any, theirs: mt.Asset
 ) -> None:
@@ -333,6 +359,7 @@ def test_a_login_without_any_power_works_once_it_is_let_in(
     with owner.direct() as connection:
         connection.exec_driver_sql(f"GRANT SELECT ON cloudinary_files TO {login}")
     assert store.count(AssetFilter(), BOB) == 1, "as itself, under the same policies"
+    assert len(store.page(AssetFilter(tags="x"), BOB).items) == 1, "without what triggers keep"
     with pytest.raises(mt.Forbidden, match="permission denied"):
         AssetChanges(guest).delete([theirs], ANA)
     with owner.direct() as connection:

@@ -1,0 +1,71 @@
+"""Matching: where the assets of a filter are read from, and in which order they stand there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from media_toolkit.store.filters import AssetFilter
+from media_toolkit.store.schema import files, tagged
+from media_toolkit.store.searching import searched
+
+# What `cloudinary_files_tagged` knows of an asset.
+_KEPT_BY_TAG = {"tags", "user_id", "resource_type", "uploaded_after", "uploaded_before"}
+
+
+@dataclass(frozen=True)
+class Matching:
+    """FROM and WHERE of a filter's assets, newest first.
+
+    Attributes:
+        source: with every column of an asset. thin_source: enough to count them, and to order
+            them by `key`; its rows are the same.
+        key: upload_timestamp and id.
+    """
+
+    source: sa.FromClause
+    thin_source: sa.FromClause
+    conditions: list[sa.ColumnElement[bool]]
+    key: tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]
+
+    def order(self, is_newest_first: bool = True) -> list[sa.ColumnElement[Any]]:
+        """ORDER BY."""
+        return [part.desc() if is_newest_first else part.asc() for part in self.key]
+
+    def thin(self, *more: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        """One 1 for each matching asset."""
+        one = sa.select(sa.literal(1)).select_from(self.thin_source)
+        return one.where(*self.conditions, *more)
+
+
+def matching(
+    connection: sa.Connection, wanted: AssetFilter, is_kept_by_tag: bool = True
+) -> Matching:
+    """How to read what `wanted` asks for.
+
+    Args:
+        is_kept_by_tag: whether `cloudinary_files_tagged` may be read. Where one tag is asked
+            for, it has the newest first, which no index on arrays does.
+
+    Raises:
+        FilterError: for a value that cannot be read.
+    """
+    texts, rest = searched(connection, wanted), replace(wanted, text=None)
+    if not is_kept_by_tag or wanted.tag is None:
+        key = (files.c.upload_timestamp, files.c.id)
+        return Matching(files, files, [*rest.conditions(), *texts], key)
+    # Joined by the id alone: every further equality would make the planner expect fewer rows.
+    both = tagged.join(files, files.c.id == tagged.c.file_id)
+    conditions = [*rest.conditions(tagged), *texts]
+    is_thin = words_of(wanted) <= _KEPT_BY_TAG
+    if not is_thin:
+        conditions.append(files.c.deleted_at.is_(None))
+    key = (tagged.c.upload_timestamp, tagged.c.file_id)
+    return Matching(both, tagged if is_thin else both, conditions, key)
+
+
+def words_of(wanted: AssetFilter) -> set[str]:
+    """The words that are given; "" and {} ask for nothing, an empty list asks for none."""
+    return {f.name for f in fields(wanted) if getattr(wanted, f.name) not in (None, "", {})}
