@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql
 from media_toolkit.errors import FilterError
 from media_toolkit.identity import Identity
 from media_toolkit.store import filters, history
+from media_toolkit.store.columns import ahead, frame_of, to_pandas
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import ASSET_COLUMNS
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Cursor as ArrowCursor
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
-_BATCH_BYTES = 16 << 20
+_BATCH_BYTES = 4 << 20
 
 
 def assets_frame(
@@ -56,11 +57,12 @@ def assets_frame(
         query = history.as_of(query, as_of)
     statement, values = _through_settings(query)
 
-    def fetch(connection: ArrowConnection) -> pa.Table:
+    def fetch(connection: ArrowConnection) -> pd.DataFrame:
         with _executed(connection, statement, values) as cursor:
-            return cursor.fetch_arrow_table()
+            reader = cursor.fetch_record_batch()
+            return frame_of(ahead(reader), reader.schema)
 
-    return to_pandas(database.run_arrow(identity, fetch))
+    return database.run_arrow(identity, fetch)
 
 
 def iterate(
@@ -113,59 +115,6 @@ def write_parquet(
             writer.close()
         unfinished.replace(path)
     return count
-
-
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Arrow → pandas by the rules of `assets_frame`, whatever the columns."""
-    import pandas as pd
-    import pyarrow as pa
-
-    nullable = {
-        pa.int16(): pd.Int16Dtype(),
-        pa.int32(): pd.Int32Dtype(),
-        pa.int64(): pd.Int64Dtype(),
-        pa.float32(): pd.Float32Dtype(),
-        pa.float64(): pd.Float64Dtype(),
-        pa.bool_(): pd.BooleanDtype(),
-        pa.string(): pd.StringDtype(na_value=pd.NA),
-    }
-    columns = {}
-    for position, column in enumerate(table.columns):
-        kind = column.type
-        if pa.types.is_list(kind):
-            # Not an Arrow column: pandas cannot read such a one back from its own Parquet file.
-            columns[position] = pd.Series(column.to_pylist(), dtype=object)
-        elif getattr(kind, "extension_name", "") == "arrow.json":
-            columns[position] = pd.Series(_parsed(column), dtype=object)
-        elif isinstance(kind, pa.BaseExtensionType):
-            # `numeric` of Postgres and types that Arrow does not have come as their text.
-            text = column.cast(kind.storage_type)
-            is_number = "numeric" in str(kind)
-            columns[position] = (
-                pd.to_numeric(text.to_pandas()).astype("Float64")
-                if is_number
-                else text.to_pandas(types_mapper=nullable.get)
-            )
-        else:
-            columns[position] = column.to_pandas(types_mapper=nullable.get)
-    frame = pd.DataFrame(columns)
-    frame.columns = pd.Index(table.column_names)
-    return frame
-
-
-def _parsed(column: pa.ChunkedArray) -> Any:
-    """JSON text → objects, a dict of its own for each row."""
-    import numpy as np
-    import orjson
-    import pyarrow as pa
-
-    values = np.empty(len(column), dtype=object)
-    start = 0
-    for chunk in column.cast(pa.string()).chunks:
-        for number, text in enumerate(chunk.to_pylist(), start):
-            values[number] = None if text is None else {} if text == "{}" else orjson.loads(text)
-        start += len(chunk)
-    return values
 
 
 def _plain(table: pa.Table) -> pa.Table:

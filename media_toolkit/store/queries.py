@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from media_toolkit.errors import FilterError, MediaToolkitError, StoreError
 from media_toolkit.identity import Identity
+from media_toolkit.store.columns import to_pandas
 from media_toolkit.store.database import Database
-from media_toolkit.store.frames import to_pandas
 from media_toolkit.store.migrations import SQL
 from media_toolkit.store.outage import diagnosis
 

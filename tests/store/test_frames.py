@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -115,6 +116,41 @@ def test_an_empty_library_gives_the_same_columns_and_types(library: mt.MediaTool
     empty = library.assets(user_id="nobody")
     assert len(empty) == 0
     assert empty.dtypes.to_dict() == library.assets().dtypes.to_dict()
+
+
+def test_an_answer_of_many_batches_comes_whole_and_in_order(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("media_toolkit.store.frames._BATCH_BYTES", 1000)
+    library.save_many(
+        [
+            {
+                "public_id": f"many/{n}",
+                "resource_type": "image",
+                "secure_url": "https://res.cloudinary.com/demo/image/upload/x.jpg",
+                "version": n,
+                "tags": [f"t{n}", "many"],
+                "context": {"custom": {"alt": str(n)}},
+            }
+            for n in range(100, 700)
+        ]
+    )
+    frame = library.assets(any_tags=["many"], order_by="-version")
+    assert frame["version"].tolist() == list(range(699, 99, -1))
+    assert frame["tags"].tolist() == [[f"t{n}", "many"] for n in frame["version"]]
+    assert frame["context"].tolist() == [{"alt": str(n)} for n in frame["version"]]
+
+
+def test_pandas_reads_its_own_parquet_file_of_a_frame(
+    library: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    frame = library.assets()
+    frame.to_parquet(tmp_path / "assets.parquet")
+    back = pd.read_parquet(tmp_path / "assets.parquet")
+    assert [list(tags) for tags in back["tags"]] == frame["tags"].tolist()
+    pd.testing.assert_frame_equal(
+        back.drop(columns=["tags", "context"]), frame.drop(columns=["tags", "context"])
+    )
 
 
 def test_order_and_limit_hold(library: mt.MediaToolkit) -> None:
