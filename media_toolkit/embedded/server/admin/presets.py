@@ -29,7 +29,7 @@ _SWITCHES = frozenset(
     {"async", "backup", "colors", "disallow_public_id", "discard_original_filename"}
     | {"eager_async", "exif", "faces", "image_metadata", "invalidate", "live", "media_metadata"}
     | {"overwrite", "phash", "unique_filename", "use_asset_folder_as_public_id_prefix"}
-    | {"use_filename", "use_filename_as_display_name"}
+    | {"unique_display_name", "use_filename", "use_filename_as_display_name"}
 )
 
 

@@ -21,7 +21,7 @@ from ..protocol.form import Form
 from ..records.assets import Asset
 from ..records.extras import Extras
 from ..responses import add_extras, timestamp
-from ..upload.naming import check_folder
+from ..upload.naming import check_display_name, check_folder
 from ..upload.parameters import boolean, context, coordinates, tags
 from .request import body, resource_type
 
@@ -47,7 +47,7 @@ class AdminUpdate:
         form = await body(self._cloud, request, _PARAMETERS)
         path = request.path_params
         name = (resource_type(request), path["type"], path["public_id"])
-        return await self._changed(request, lambda: name, name[2], update_change(form))
+        return await self._changed(request, form, lambda: name, name[2])
 
     async def update_by_asset_id(self, request: Request) -> Response:
         """The same for the asset of an asset_id."""
@@ -58,15 +58,17 @@ class AdminUpdate:
             asset = self._cloud.records.get_by_asset_id(asset_id)
             return None if asset is None else (asset.resource_type, asset.type, asset.public_id)
 
-        return await self._changed(request, find, asset_id, update_change(form))
+        return await self._changed(request, form, find, asset_id)
 
     async def _changed(
         self,
         request: Request,
+        form: Form,
         find: Callable[[], tuple[str, str, str] | None],
         name: str,
-        change: Change,
     ) -> Response:
+        change, unique = update_change(form), boolean(form, "unique_display_name", False)
+
         def work() -> dict[str, Any] | None:
             found = find()
             before: list[Asset] = []
@@ -75,6 +77,8 @@ class AdminUpdate:
                 before.append(asset)
                 return change(asset)
 
+            if unique and found and (asset := self._cloud.records.get(*found)) is not None:
+                check_display_name(self._cloud.records, change(asset))
             changed = found and self._cloud.records.change(*found, noted)
             if not changed:
                 return None
@@ -101,8 +105,6 @@ def update_change(form: Form) -> Change:
     if "asset_folder" in form.fields:
         values["asset_folder"] = check_folder(form.text("asset_folder"), "asset_folder")
     if form.text("display_name"):
-        if boolean(form, "unique_display_name", False):
-            raise ApiError(400, "Unsupported parameter on this server - unique_display_name")
         values["display_name"] = form.text("display_name")
     given = _extras(form)
     status = form.text("moderation_status")

@@ -26,7 +26,7 @@ from ..responses import add_extras
 from ..transform.eager import parse_eager, render_eager
 from .calls import add_query, delivery_type, origin, received_form, required, resource_type
 from .deletion_tokens import asset_id_of
-from .naming import check_folder, check_public_id
+from .naming import check_display_name, check_folder, check_public_id
 from .parameters import boolean, check_known, context, eager, given_extras, tags, wanted_facts
 from .storing import Storing
 
@@ -34,6 +34,7 @@ Change = Callable[[Asset], Asset]
 
 _EXPLICIT = frozenset(
     {"public_id", "invalidate", "overwrite", "tags", "context", "asset_folder", "display_name"}
+    | {"unique_display_name"}
     | {"eager", "eager_async", "eager_notification_url", "face_coordinates", "custom_coordinates"}
     | {"phash", "colors", "faces", "image_metadata", "media_metadata", "exif", "moderation"}
     | {"access_mode", "headers", "backup"}
@@ -93,11 +94,14 @@ class ChangeApi:
         source = origin(request, form)
         told = check_url(form.text("eager_notification_url"), "eager_notification_url")
         facts, change = wanted_facts(form), _explicit_change(form)
+        unique = boolean(form, "unique_display_name", False)
 
         def work() -> tuple[Asset, dict[str, Any]]:
             asset = self._cloud.records.get(*name)
             if asset is None:
                 raise ApiError(404, f"Resource not found - {public_id}")
+            if unique:
+                check_display_name(self._cloud.records, change(asset))
             path = self._cloud.blobs.path(asset.blob)
             rendered = [
                 render_eager(

@@ -63,6 +63,7 @@ _HONOURED = frozenset(
         "return_delete_token",
         "tags",
         "type",
+        "unique_display_name",
         "unique_filename",
         "use_asset_folder_as_public_id_prefix",
         "use_filename",
@@ -100,6 +101,7 @@ class UploadParameters:
     display_name: str | None = None
     filename_override: str | None = None
     use_filename_as_display_name: bool = False
+    unique_display_name: bool = False
     discard_original_filename: bool = False
     transformation: str = ""
     eager_async: bool = False
@@ -139,6 +141,7 @@ def upload_parameters(form: Form) -> UploadParameters:
         display_name=form.text("display_name") or None,
         filename_override=form.text("filename_override") or None,
         use_filename_as_display_name=boolean(form, "use_filename_as_display_name", False),
+        unique_display_name=boolean(form, "unique_display_name", False),
         discard_original_filename=boolean(form, "discard_original_filename", False),
         transformation=form.text("transformation").strip("/ "),
         eager_async=boolean(form, "eager_async", False),
