@@ -144,7 +144,8 @@ class Delivery:
                 "Unsupported transformation on this server - "
                 f"{transformation.text or extension} (raw)",
             )
-        if extension is not None and extension not in _EXTENSIONS[asset.resource_type]:
+        decides = extension is not None and transformation.last("f") is None
+        if decides and extension not in _EXTENSIONS[asset.resource_type]:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
         accept = request.headers.get("accept", "")
         try:

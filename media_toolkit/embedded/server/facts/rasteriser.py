@@ -1,0 +1,85 @@
+"""Paints PDF pages and SVG drawings; run as a script of its own, with bounds.
+
+Foreign documents are read by native libraries and may crash or never end: here they take down a
+process of their own. `rasteriser.py KIND PATH PAGE` writes one line of JSON to its output, with
+the number of pages and the size of the page in pixels, then the page as PNG; with `-` for the
+page, the first one's line only.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from xml.etree import ElementTree
+
+SECONDS = 20
+MEMORY_BYTES = 2 * 1024**3
+MAX_PIXELS = 50_000_000
+_SVG = "http://www.w3.org/2000/svg"
+_HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
+_PICTURES = ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
+
+
+def main(kind: str, path: str, page: str) -> None:
+    """Write the page, or what is known of the document; any failure ends with a traceback."""
+    _bound()
+    paint = {"pdf": _pdf, "svg": _svg}[kind]
+    pages, size, png = paint(path, None if page == "-" else int(page))
+    line = json.dumps({"pages": pages, "width": size[0], "height": size[1]})
+    sys.stdout.buffer.write(line.encode() + b"\n" + png)
+
+
+def _bound() -> None:
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such limits; the caller's time limit holds there too.
+        return
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def _pdf(path: str, page: int | None) -> tuple[int, tuple[int, int], bytes]:
+    """A page at one pixel a point, on white."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(path)
+    width, height = (max(1, round(side)) for side in document.get_page_size(page or 0))
+    if page is None or width * height > MAX_PIXELS:
+        return len(document), (width, height), b""
+    picture = document[page].render(scale=1).to_pil().convert("RGB").resize((width, height))
+    return len(document), (width, height), _png(picture)
+
+
+def _svg(path: str, page: int | None) -> tuple[int, tuple[int, int], bytes]:
+    """The drawing at its own size, on nothing."""
+    import resvg_py
+    from PIL import Image
+
+    png = resvg_py.svg_to_bytes(svg_string=_closed(path))
+    with Image.open(io.BytesIO(png)) as picture:
+        return 1, picture.size, b"" if page is None else bytes(png)
+
+
+def _closed(path: str) -> str:
+    """The drawing without what would be read from elsewhere: other files, nested documents."""
+    root = ElementTree.parse(path).getroot()
+    if root.tag not in (f"{{{_SVG}}}svg", "svg"):
+        raise ValueError("not an SVG drawing")
+    for element in root.iter():
+        for name in _HREFS:
+            target = element.get(name, "").strip()
+            if target and not target.startswith(("#", *_PICTURES)):
+                del element.attrib[name]
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _png(picture: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG", compress_level=1)  # type: ignore[attr-defined]
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,129 @@
+"""PDF and SVG, and kinds of images that only Cloudinary's users of old programs send."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+SVG = b"""<?xml version="1.0" encoding="UTF-8"?>
+<!-- drawn by hand -->
+<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+     width="120" height="60" viewBox="0 0 12 6">
+  <image xlink:href="HREF" width="12" height="6"/>
+  <rect width="6" height="6" fill="#00aa00"/>
+</svg>
+"""
+
+
+def pdf() -> bytes:
+    """Two pages: a red one of 300 by 200 points, a blue one of 300 by 400."""
+    pages = [
+        Image.new("RGB", size, color) for size, color in (((300, 200), "red"), ((300, 400), "blue"))
+    ]
+    out = io.BytesIO()
+    pages[0].save(out, "PDF", save_all=True, append_images=pages[1:], resolution=72)
+    return out.getvalue()
+
+
+def close(found: Any, wanted: tuple[int, ...]) -> bool:
+    return all(abs(one - other) <= 6 for one, other in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("endpoint", ["image", "auto"])
+def test_a_pdf_is_an_image_of_pages(server: Any, endpoint: str) -> None:
+    data = pdf()
+    stored = server.upload(data, "report.pdf", endpoint, public_id="report", eager="w_30/jpg")
+    facts = {name: stored[name] for name in ("format", "resource_type", "width", "height", "pages")}
+    assert facts == {
+        "format": "pdf", "resource_type": "image", "width": 300, "height": 200, "pages": 2,
+    }  # fmt: skip
+    assert stored["url"].endswith("/report.pdf")
+    original = server.session.get(stored["url"])
+    assert original.content == data
+    assert original.headers["content-type"] == "application/pdf"
+    assert (stored["eager"][0]["width"], stored["eager"][0]["height"]) == (30, 20)
+
+
+def test_pages_of_a_pdf_are_painted(server: Any) -> None:
+    server.upload(pdf(), "report.pdf", public_id="report")
+    for path, size, color in (
+        ("report.png", (300, 200), (255, 0, 0)),
+        ("pg_2/report.png", (300, 400), (0, 0, 255)),
+        ("pg_2,w_60/report.jpg", (60, 80), (0, 0, 255)),
+        ("c_fill,f_png,h_50,w_50/report.pdf", (50, 50), (255, 0, 0)),
+    ):
+        picture = server.picture(f"image/upload/{path}")
+        assert picture.size == size, path
+        assert close(picture.convert("RGB").getpixel((20, 20)), color), path
+    for path, word in (("pg_3/report.png", "page"), ("w_50/report.pdf", "extension")):
+        answer = server.get(f"image/upload/{path}")
+        assert answer.status_code == 400
+        assert word in answer.headers["x-cld-error"]
+
+
+def test_an_svg_is_kept_as_it_is_and_painted_on_nothing(server: Any) -> None:
+    stored = server.upload(SVG, "logo.svg", public_id="logo")
+    assert (stored["format"], stored["width"], stored["height"]) == ("svg", 120, 60)
+    original = server.session.get(stored["url"])
+    assert original.content == SVG
+    assert original.headers["content-type"].startswith("image/svg+xml")
+    picture = server.picture("image/upload/w_60/logo.png")
+    assert picture.size == (60, 30)
+    assert close(picture.getpixel((10, 10)), (0, 170, 0, 255))
+    assert picture.getpixel((50, 10))[3] == 0
+    assert close(server.picture("image/upload/logo.jpg").getpixel((100, 30)), (255, 255, 255))
+    automatic = server.get("image/upload/f_auto/logo.svg", accept="image/webp")
+    assert automatic.headers["content-type"] == "image/webp"
+
+
+def test_an_svg_reads_no_other_file(server: Any, draw: Any, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(draw(120, 60))
+    for href in (str(secret), secret.as_uri()):
+        server.upload(SVG.replace(b"HREF", href.encode()), "spy.svg", public_id="spy")
+        assert server.picture("image/upload/spy.png").getpixel((100, 30))[3] == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%PDF-1.7\n" + b"x" * 100,
+        pdf()[:600],
+        b"<svg xmlns='http://www.w3.org/2000/svg'><",
+        b"<svg xmlns='http://www.w3.org/2000/svg' width='90000' height='90000'></svg>",
+        b"8BPS" + b"\0" * 100,
+        b'<!DOCTYPE svg [<!ENTITY a "' + b"x" * 1000 + b'"><!ENTITY b "' + b"&a;" * 1000 + b'">'
+        b'<!ENTITY c "' + b"&b;" * 1000 + b'">]>'
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>&c;</text></svg>',
+    ],
+    ids=["empty pdf", "cut pdf", "cut svg", "huge svg", "empty psd", "svg bomb"],
+)  # fmt: skip
+def test_a_damaged_document_is_refused(server: Any, data: bytes) -> None:
+    answer = server.post_upload(data, "a")
+    assert answer.status_code == 400
+    assert "image" in answer.json()["error"]["message"].lower()
+    assert server.files() == []
+
+
+def test_text_about_svg_is_no_picture(server: Any) -> None:
+    page = b'<?xml version="1.0"?><html><body><svg width="1" height="1"/></body></html>'
+    assert server.upload(page, "page.xml", "auto")["resource_type"] == "raw"
+
+
+def test_a_photoshop_file_and_a_targa_are_images(server: Any) -> None:
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 30, 40, 8, 3)
+    planes = b"\xff" * 1200 + b"\0" * 2400
+    psd = header + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + planes
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(out, "TGA")
+    for data, kind in ((psd, "psd"), (out.getvalue(), "tga")):
+        stored = server.upload(data, f"a.{kind}", "auto", public_id=kind)
+        assert (stored["format"], stored["width"], stored["height"]) == (kind, 40, 30)
+        assert server.get(f"image/upload/{kind}.{kind}").content == data
+        assert close(server.picture(f"image/upload/w_20/{kind}.png").getpixel((5, 5)), (255, 0, 0))
