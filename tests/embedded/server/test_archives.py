@@ -129,3 +129,10 @@ def test_a_signed_download_opens_private_assets_until_it_expires(server: Any, dr
     assert download().status_code == 404
     unsigned = server.session.get(f"{server.api}/image/download", params={"public_id": "a/secret"})
     assert unsigned.status_code == 401
+
+
+def test_an_archive_of_any_types_names_its_assets_in_full(stored: Any) -> None:
+    fully = ["image/upload/other", "raw/upload/trips/notes.txt"]
+    answer = archive(stored, "auto", fully_qualified_public_ids=fully, mode="download")
+    assert names(answer.content) == ["other.png", "trips/notes.txt"]
+    assert archive(stored, "auto", tags=["t"]).status_code == 400

@@ -150,10 +150,13 @@ class ArchiveApi:
 
     def _selected(self, kind: str, form: Form) -> list[Asset]:
         """The assets that an archive is to have, each once, in the order they were asked for."""
-        if kind not in (*RESOURCE_TYPES, "all"):
+        if kind == "auto":
+            # These alone say of what type each asset is.
+            required(form, "fully_qualified_public_ids")
+        elif kind not in (*RESOURCE_TYPES, "all"):
             raise ApiError(400, f"Invalid resource type {kind}")
         delivery = None if form.text("type") == "all" else delivery_type(form)
-        resource = None if kind == "all" else kind
+        resource = None if kind in ("all", "auto") else kind
         found: dict[str, Asset] = {}
         missing: list[str] = []
 
