@@ -54,7 +54,7 @@ def shown_asset(
         if asset.extras.moderation
         else None,
         "access_mode": access_mode(asset),
-        "access_control": None,
+        "access_control": asset.extras.access_control,
         "etag": asset.etag,
         "created_by": {"access_key": api_key},
         "uploaded_by": {"access_key": api_key},

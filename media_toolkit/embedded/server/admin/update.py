@@ -22,13 +22,13 @@ from ..records.assets import Asset
 from ..records.extras import Extras
 from ..responses import add_extras, timestamp
 from ..upload.naming import check_display_name, check_folder
-from ..upload.parameters import boolean, context, coordinates, tags
+from ..upload.parameters import access_control, boolean, context, coordinates, tags
 from .request import body, resource_type
 
 _PARAMETERS = frozenset(
     {"tags", "context", "face_coordinates", "custom_coordinates", "display_name", "asset_folder"}
     | {"moderation_status", "access_mode", "unique_display_name", "public_id", "type"}
-    | {"resource_type", "clear_invalid", "invalidate"}
+    | {"access_control", "resource_type", "clear_invalid", "invalidate"}
 )
 _MODERATION = ("approved", "rejected", "pending")
 _ACCESS = ("public", "authenticated")
@@ -125,6 +125,8 @@ def _extras(form: Form) -> dict[str, Any]:
     for parameter, name in (("face_coordinates", "faces"), ("custom_coordinates",) * 2):
         if parameter in form.fields:
             given[name] = coordinates(form, parameter)
+    if "access_control" in form.fields:
+        given["access_control"] = access_control(form) or None
     if mode := form.text("access_mode"):
         if mode not in _ACCESS:
             raise ApiError(400, f"Invalid value for parameter access_mode: {mode}")

@@ -28,7 +28,7 @@ from ..transform.eager import parse_eager
 from ..transform.parse import Transformation, TransformationError
 from ..upload.calls import RESOURCE_TYPES, add_query, delivery_type, origin, required
 from ..upload.naming import Naming
-from ..upload.parameters import UploadParameters, boolean, check_known, tags
+from ..upload.parameters import UPLOAD_TYPES, UploadParameters, boolean, check_known, tags
 from ..upload.storing import Storing, Upload
 from .zipping import ArchiveOptions, write_archive
 
@@ -88,10 +88,17 @@ class ArchiveApi:
         """The original of an asset, whatever its delivery type, to the holder of a signed URL."""
         form = await self._form(request, _DOWNLOAD)
         public_id, wanted = required(form, "public_id"), form.text("format").lower()
-        kind, resource = delivery_type(form), request.path_params["resource_type"]
+        resource = request.path_params["resource_type"]
         if resource not in RESOURCE_TYPES:
             raise ApiError(400, f"Invalid resource type {resource}")
-        asset = await run_in_threadpool(self._cloud.records.get, resource, kind, public_id)
+        # The SDKs' private_download_url names no type, whatever the asset's is.
+        kinds = (delivery_type(form),) if form.text("type") else UPLOAD_TYPES
+
+        def find() -> Asset | None:
+            found = (self._cloud.records.get(resource, kind, public_id) for kind in kinds)
+            return next((asset for asset in found if asset is not None), None)
+
+        asset = await run_in_threadpool(find)
         if asset is None:
             raise ApiError(404, f"Resource not found - {public_id}")
         extension = asset.format

@@ -37,7 +37,7 @@ _EXPLICIT = frozenset(
     | {"unique_display_name"}
     | {"eager", "eager_async", "eager_notification_url", "face_coordinates", "custom_coordinates"}
     | {"phash", "colors", "faces", "image_metadata", "media_metadata", "exif", "moderation"}
-    | {"access_mode", "headers", "backup"}
+    | {"access_control", "access_mode", "headers", "backup"}
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import ApiError
 from ..facts.formats import normal_format
 from ..notifications import check_url
+from ..protocol.access_control import Rules, read_rules
 from ..protocol.form import Form
 from ..records.extras import Box, Extras
 from .naming import Naming
@@ -29,6 +30,7 @@ _TRANSPORT = frozenset(
 )
 _HONOURED = frozenset(
     {
+        "access_control",
         "access_mode",
         "async",
         "backup",
@@ -182,6 +184,7 @@ def given_extras(form: Form) -> Extras:
         custom_coordinates=coordinates(form, "custom_coordinates"),
         moderation=moderation,
         access_mode=access_mode,
+        access_control=access_control(form) or None,
         headers=_headers(form.text("headers")) or None,
         backup=boolean(form, "backup", False) or None,
     )
@@ -199,6 +202,13 @@ def coordinates(form: Form, name: str) -> list[Box] | None:
             raise ApiError(400, f"Invalid value for parameter {name}: {text[:200]}")
         boxes.append([round(float(number)) for number in numbers])
     return boxes
+
+
+def access_control(form: Form) -> Rules:
+    """Who may fetch the asset; lists come as one JSON text or, from forms, as several."""
+    value = form.fields.get("access_control", "")
+    texts = value if isinstance(value, list) else [value]
+    return [rule for text in texts if text.strip() for rule in read_rules(text)]
 
 
 def _headers(text: str) -> list[str]:
