@@ -109,6 +109,15 @@ def test_facts_read_from_pictures_and_videos_can_be_searched(
         assert found(server, expression) == names, expression
 
 
+def test_a_video_tells_how_long_it_lasts(stocked: Any) -> None:
+    body = {"expression": "public_id=film", "with_field": ["tags", "public_id"]}
+    answer = stocked.session.post(f"{stocked.api}/resources/search", json=body, auth=stocked.auth)
+    (shown,) = answer.json()["resources"]
+    assert shown["duration"] == pytest.approx(2.0, abs=0.2)
+    assert shown["frame_rate"] == pytest.approx(10.0, abs=0.5)
+    assert shown["bit_rate"] > 0
+
+
 def test_counts_by_categories(stocked: Any) -> None:
     body = {"aggregate": ["bytes", "pixels", "video_pixels", "duration"]}
     answer = stocked.session.post(f"{stocked.api}/resources/search", json=body, auth=stocked.auth)

@@ -19,7 +19,15 @@ DEFAULT_RESULTS, MAX_RESULTS = 50, 500
 KNOWN = frozenset(
     {"expression", "sort_by", "max_results", "next_cursor", "aggregate", "with_field", "fields"}
 )
-WITH_FIELDS = frozenset({"context", "tags", "metadata", "image_metadata", "image_analysis"})
+# What is shown on request, and what is shown anyhow and may be asked for all the same.
+WITH_FIELDS = frozenset(
+    {"context", "tags", "metadata", "image_metadata", "image_analysis"}
+    | {"asset_id", "public_id", "folder", "asset_folder", "filename", "display_name", "format"}
+    | {"version", "resource_type", "type", "created_at", "uploaded_at", "bytes", "backup_bytes"}
+    | {"width", "height", "aspect_ratio", "pixels", "pages", "url", "secure_url", "status"}
+    | {"duration", "bit_rate", "frame_rate"}
+    | {"moderation_status", "access_mode", "access_control", "etag", "created_by", "uploaded_by"}
+)
 _GROUPED = ("format", "resource_type", "type")
 _RANGED = ("bytes", "duration", "image_pixels", "pixels", "video_pixels")
 # Cloudinary does not document where its categories begin; these are ours.
