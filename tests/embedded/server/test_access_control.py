@@ -37,6 +37,18 @@ def test_an_asset_is_open_in_its_window_only(server: Any, draw: Any) -> None:
     assert "token" in server.get("image/upload/token.png").headers["x-cld-error"]
 
 
+def test_moments_are_written_as_the_sdks_write_them(server: Any, draw: Any) -> None:
+    for start, expected in (
+        ("2019-02-22T16:20:57.000Z", 200),
+        ("2019-03-22 00:00 +0200", 200),
+        ("2999-03-22 00:00 +0200", 401),
+        ("2019-03-22", 200),
+    ):
+        given = json.dumps([{"access_type": "anonymous", "start": start}])
+        server.upload(draw(), public_id="a", access_control=given)
+        assert status(server, "image/upload/a.png") == expected, start
+
+
 def test_the_admin_api_sets_and_clears_who_may_fetch(server: Any, draw: Any) -> None:
     url = f"{server.api}/resources/image/upload/a"
     server.upload(draw(), public_id="a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -102,6 +103,23 @@ def test_a_listing_has_ten_results_unless_told_otherwise(server: Any, draw: Draw
     for number in range(11):
         server.upload(draw(8, 8), public_id=f"p{number}")
     assert len(server.admin("resources/image").json()["resources"]) == 10
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "%Y-%m-%dT%H:%M:%S.000Z",
+        "%Y-%m-%d %H:%M:%S UTC",
+        "%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)",
+    ],
+)
+def test_a_listing_starts_at_a_moment(server: Any, draw: Draw, written: str) -> None:
+    server.upload(draw(8, 8), public_id="p")
+    now = datetime.now(UTC)
+    for away, direction, count in ((-1, "asc", 1), (1, "asc", 0), (-1, "desc", 0), (1, "desc", 1)):
+        moment = (now + timedelta(hours=away)).strftime(written)
+        page = server.admin("resources/image/upload", start_at=moment, direction=direction).json()
+        assert len(page["resources"]) == count, (moment, direction)
 
 
 def test_tags_and_context_are_listed_only_on_request(server: Any, draw: Draw) -> None:

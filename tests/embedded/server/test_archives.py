@@ -123,7 +123,8 @@ def test_a_signed_download_opens_private_assets_until_it_expires(server: Any, dr
     assert attached.content[:2] == b"\xff\xd8"
     assert attached.headers["content-disposition"] == "attachment; filename*=UTF-8''secret.jpg"
     later = str(int(time.time()) + 7200)
-    assert download(type="private", expires_at=later, timestamp="1500000000").status_code == 200
+    for end in (later, f"{later}.042"):
+        assert download(type="private", expires_at=end, timestamp="1500000000").status_code == 200
     assert download(type="private", expires_at="1500000001").status_code == 401
     assert download(type="private", timestamp="1500000000").status_code == 400
     # As the SDKs' private_download_url asks for it: without a type.

@@ -60,6 +60,7 @@ def admin_routes(cloud: Cloud, administered: Callable[[Handler], Handler]) -> li
         route("GET", "resources/{name}", resources.listing_or_details),
         route("POST", "resources/related_assets/{rest:path}", _not_here),
         route("DELETE", "resources/related_assets/{rest:path}", _not_here),
+        route("POST", f"{kind}/publish_resources", _not_here),
         route("POST", "resources/restore", backups.restore_by_asset_ids),
         route("POST", f"{kind}/{{type}}/restore", backups.restore),
         route("POST", f"resources/{named}", update.update),

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..notifications import Origin
+from ..notifications import Origin, check_url
 from ..protocol.form import Form
 from ..records.assets import Asset
 from ..records.extras import Extras
@@ -28,7 +28,7 @@ from .request import body, resource_type
 _PARAMETERS = frozenset(
     {"tags", "context", "face_coordinates", "custom_coordinates", "display_name", "asset_folder"}
     | {"moderation_status", "access_mode", "unique_display_name", "public_id", "type"}
-    | {"access_control", "resource_type", "clear_invalid", "invalidate"}
+    | {"access_control", "notification_url", "resource_type", "clear_invalid", "invalidate"}
 )
 _MODERATION = ("approved", "rejected", "pending")
 _ACCESS = ("public", "authenticated")
@@ -67,6 +67,7 @@ class AdminUpdate:
         find: Callable[[], tuple[str, str, str] | None],
         name: str,
     ) -> Response:
+        origin = Origin(request.state.request_id, check_url(form.text("notification_url")))
         change, unique = update_change(form), boolean(form, "unique_display_name", False)
 
         def work() -> dict[str, Any] | None:
@@ -82,8 +83,11 @@ class AdminUpdate:
             changed = found and self._cloud.records.change(*found, noted)
             if not changed:
                 return None
-            origin = Origin(request.state.request_id)
             self._cloud.notifier.relabelled(before[0], changed, origin)
+            if form.text("moderation_status"):
+                self._cloud.notifier.moderated(
+                    self._cloud.responses.listed(changed), changed, origin
+                )
             answer = self._cloud.responses.detailed(changed, [])
             add_extras(answer, changed)
             return answer

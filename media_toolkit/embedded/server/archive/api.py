@@ -5,6 +5,7 @@ https://cloudinary.com/documentation/image_upload_api_reference#generate_archive
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import replace
@@ -142,9 +143,10 @@ class ArchiveApi:
             now = time.time()
             expires = form.text("expires_at")
             if expires:
-                if not expires.isascii() or not expires.isdigit() or len(expires) > 11:
+                # The Node SDK is given milliseconds / 1000, and passes on the fraction.
+                if not re.fullmatch(r"[0-9]{1,11}(\.[0-9]+)?", expires):
                     raise ApiError(400, f"Invalid value for parameter expires_at: {expires}")
-                if int(expires) < now:
+                if float(expires) < now:
                     raise ApiError(401, "The URL has expired")
                 # It takes the place of the hour that a signature is good for.
                 stamp = form.text("timestamp")

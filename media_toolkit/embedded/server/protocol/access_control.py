@@ -6,6 +6,7 @@ https://cloudinary.com/documentation/control_access_to_media#access_controlled_m
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -57,7 +58,7 @@ def _is_rule(rule: Any) -> bool:
 def _moment(text: str | None) -> float | None:
     if text is None:
         return None
-    found = datetime.fromisoformat(text)
+    found = datetime.fromisoformat(re.sub(r"\s+([+-]\d)", r"\1", text))
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
