@@ -82,6 +82,23 @@ def test_an_svg_is_kept_as_it_is_and_painted_on_nothing(server: Any) -> None:
     assert automatic.headers["content-type"] == "image/webp"
 
 
+def test_what_is_enlarged_is_drawn_larger(server: Any) -> None:
+    lines = b"".join(b'<path d="M%d 0V8"/>' % (2 * x + 1) for x in range(4))
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8" stroke="#000">%s</svg>'
+    server.upload(svg % lines, "bars.svg", public_id="bars")
+    for path in ("w_80/bars.png", "c_fill,h_80,w_40/bars.png", "pg_1/w_80/bars.png"):
+        picture = server.picture(f"image/upload/{path}")
+        row = [picture.getpixel((x, 40))[3] for x in range(picture.width)]
+        # Enlarged pixels would be grey from edge to edge, drawn lines have sharp ones.
+        assert sum(0 < alpha < 255 for alpha in row) <= picture.width // 8, (path, row)
+        assert 0 in row
+        assert 255 in row
+    server.upload(pdf(), "report.pdf", public_id="report")
+    picture = server.picture("image/upload/pg_2/w_600/report.png")
+    assert picture.size == (600, 800)
+    assert close(picture.convert("RGB").getpixel((300, 400)), (0, 0, 255))
+
+
 def test_an_svg_reads_no_other_file(server: Any, draw: Any, tmp_path: Path) -> None:
     secret = tmp_path / "secret.png"
     secret.write_bytes(draw(120, 60))

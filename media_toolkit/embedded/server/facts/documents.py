@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image, ImageFile
 
 # Three times what the process grants itself, for machines that are busy.
 _TIMEOUT_S = 60
+_MAX_PIXELS = 25_000_000
 _SCRIPT = Path(__file__).with_name("rasteriser.py")
 _SVG = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>\s*)?"
@@ -22,19 +24,19 @@ _SVG = re.compile(
 
 
 class Document(ImageFile.ImageFile):
-    """A PDF's pages, one pixel a point, or an SVG at its own size; read when loaded.
+    """A PDF's pages, one pixel a point, or an SVG at its own size; painted when loaded.
 
-    Opening raises OSError for a damaged document, and loading for a damaged page.
+    `draft` makes the picture larger, without loss. Opening raises OSError for a damaged document,
+    and loading for a damaged page.
     """
 
     def __init__(self, path: Path, kind: str) -> None:
         self._path, self._kind = path, kind
-        self._page, self._is_painted = 0, False
+        self._page, self._zoom, self._is_painted = 0, 1.0, False
         super().__init__(str(path))
 
     def _open(self) -> None:
-        pages, size, _ = _rasterised(self._path, self._kind, None)
-        self.n_frames = pages
+        self.n_frames, size, _ = _rasterised(self._path, self._kind, self._page, 0)
         self.is_animated = False
         self.format = self._kind.upper()
         self._size = size
@@ -45,17 +47,27 @@ class Document(ImageFile.ImageFile):
         if not 0 <= frame < self.n_frames:
             raise EOFError(f"no page {frame}")
         if frame != self._page:
-            self._page, self._is_painted = frame, False
-            self.load()
+            self._page, self._zoom, self._is_painted = frame, 1.0, False
+            _, self._size, _ = _rasterised(self._path, self._kind, frame, 0)
 
     def tell(self) -> int:
         """The page that this is."""
         return self._page
 
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Have the picture painted at least so large, if it is not so by itself."""
+        if size is not None and not self._is_painted:
+            largest = math.sqrt(_MAX_PIXELS / (self.width * self.height))
+            zoom = max(size[0] / self.width, size[1] / self.height)
+            self._zoom = max(1.0, min(zoom, largest))
+        return None
+
     def load(self) -> Image.core.PixelAccess | None:
         """Paint the page, once."""
         if not self._is_painted:
-            _, _, png = _rasterised(self._path, self._kind, self._page)
+            _, _, png = _rasterised(self._path, self._kind, self._page, self._zoom)
             with Image.open(io.BytesIO(png)) as painted:
                 painted.load()
                 self.im, self._mode, self._size = painted.im, painted.mode, painted.size
@@ -70,12 +82,13 @@ def sniff_document(head: bytes) -> str | None:
     return "svg" if _SVG.match(head) else None
 
 
-def _rasterised(path: Path, kind: str, page: int | None) -> tuple[int, tuple[int, int], bytes]:
+def _rasterised(
+    path: Path, kind: str, page: int, zoom: float
+) -> tuple[int, tuple[int, int], bytes]:
     """How many pages, the size of one of them, and that one as PNG; OSError when it fails."""
-    wanted = "-" if page is None else str(page)
     try:
         done = subprocess.run(
-            [sys.executable, "-I", str(_SCRIPT), kind, str(path), wanted],
+            [sys.executable, "-I", str(_SCRIPT), kind, str(path), str(page), str(zoom)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,

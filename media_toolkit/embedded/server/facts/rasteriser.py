@@ -1,9 +1,9 @@
 """Paints PDF pages and SVG drawings; run as a script of its own, with bounds.
 
 Foreign documents are read by native libraries and may crash or never end: here they take down a
-process of their own. `rasteriser.py KIND PATH PAGE` writes one line of JSON to its output, with
-the number of pages and the size of the page in pixels, then the page as PNG; with `-` for the
-page, the first one's line only.
+process of their own. `rasteriser.py KIND PATH PAGE ZOOM` writes one line of JSON to its output,
+with the number of pages and the size of the page in pixels, then the page as PNG, so many times as
+large; with zoom 0 the line only.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 _PICTURES = ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
 
 
-def main(kind: str, path: str, page: str) -> None:
+def main(kind: str, path: str, page: str, zoom: str) -> None:
     """Write the page, or what is known of the document; any failure ends with a traceback."""
     _bound()
     paint = {"pdf": _pdf, "svg": _svg}[kind]
-    pages, size, png = paint(path, None if page == "-" else int(page))
+    pages, size, png = paint(path, int(page), float(zoom))
     line = json.dumps({"pages": pages, "width": size[0], "height": size[1]})
     sys.stdout.buffer.write(line.encode() + b"\n" + png)
 
@@ -40,26 +40,31 @@ def _bound() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def _pdf(path: str, page: int | None) -> tuple[int, tuple[int, int], bytes]:
-    """A page at one pixel a point, on white."""
+def _pdf(path: str, page: int, zoom: float) -> tuple[int, tuple[int, int], bytes]:
+    """A page, one pixel a point, on white."""
     import pypdfium2
 
     document = pypdfium2.PdfDocument(path)
-    width, height = (max(1, round(side)) for side in document.get_page_size(page or 0))
-    if page is None or width * height > MAX_PIXELS:
+    width, height = (max(1, round(side)) for side in document.get_page_size(page))
+    if not zoom or width * height > MAX_PIXELS:
         return len(document), (width, height), b""
-    picture = document[page].render(scale=1).to_pil().convert("RGB").resize((width, height))
-    return len(document), (width, height), _png(picture)
+    picture = document[page].render(scale=zoom).to_pil().convert("RGB")
+    zoomed = picture.resize((max(1, round(width * zoom)), max(1, round(height * zoom))))
+    return len(document), (width, height), _png(zoomed)
 
 
-def _svg(path: str, page: int | None) -> tuple[int, tuple[int, int], bytes]:
+def _svg(path: str, page: int, zoom: float) -> tuple[int, tuple[int, int], bytes]:
     """The drawing at its own size, on nothing."""
     import resvg_py
     from PIL import Image
 
-    png = resvg_py.svg_to_bytes(svg_string=_closed(path))
+    drawing = _closed(path)
+    png = resvg_py.svg_to_bytes(svg_string=drawing)
     with Image.open(io.BytesIO(png)) as picture:
-        return 1, picture.size, b"" if page is None else bytes(png)
+        size = picture.size
+    if zoom > 1:
+        png = resvg_py.svg_to_bytes(svg_string=drawing, zoom=zoom)
+    return 1, size, bytes(png) if zoom else b""
 
 
 def _closed(path: str) -> str:
@@ -82,4 +87,4 @@ def _png(picture: object) -> bytes:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:5])
