@@ -8,6 +8,8 @@ from typing import Any
 
 import cloudinary.api
 import cloudinary.uploader
+import pytest
+from cloudinary.exceptions import BadRequest
 
 
 def test_details_of_an_asset_without_tags_have_none(sdk: Any, samples: Path) -> None:
@@ -36,3 +38,18 @@ def test_the_limits_of_uploads_are_told_whatever_day_is_asked_for(sdk: Any) -> N
     )
     assert today["media_limits"] == before["media_limits"]
     assert today["media_limits"]["image_max_size_bytes"] > 10**9
+
+
+def test_add_ons_are_refused_by_name_and_value(sdk: Any, samples: Path) -> None:
+    path = str(samples / "rocket.jpg")
+    cloudinary.uploader.upload(path, public_id="a", **sdk.options)
+    for name, refusal in (
+        ("raw_convert", "Raw convert is invalid"),
+        ("categorization", "is not valid"),
+        ("detection", "Detection invalid model 'illegal'"),
+        ("background_removal", "is invalid"),
+    ):
+        with pytest.raises(BadRequest, match=f"{name}.*{refusal}"):
+            cloudinary.uploader.upload(path, **{name: "illegal"}, **sdk.options)
+        with pytest.raises(BadRequest, match=f"{name}.*Illegal value"):
+            cloudinary.api.update("a", **{name: "illegal"}, **sdk.options)

@@ -22,8 +22,8 @@ from ..records.assets import Asset
 from ..records.extras import Extras
 from ..responses import add_extras, timestamp
 from ..upload.naming import check_display_name, check_folder
-from ..upload.parameters import access_control, boolean, context, coordinates, tags
-from .request import body, resource_type
+from ..upload.parameters import ADD_ONS, access_control, boolean, context, coordinates, tags
+from .request import body, check_parameters, resource_type
 
 _PARAMETERS = frozenset(
     {"tags", "context", "face_coordinates", "custom_coordinates", "display_name", "asset_folder"}
@@ -44,14 +44,14 @@ class AdminUpdate:
 
     async def update(self, request: Request) -> Response:
         """Change one asset's tags, context, coordinates, names, moderation or access."""
-        form = await body(self._cloud, request, _PARAMETERS)
+        form = await self._form(request)
         path = request.path_params
         name = (resource_type(request), path["type"], path["public_id"])
         return await self._changed(request, form, lambda: name, name[2])
 
     async def update_by_asset_id(self, request: Request) -> Response:
         """The same for the asset of an asset_id."""
-        form = await body(self._cloud, request, _PARAMETERS)
+        form = await self._form(request)
         asset_id = request.path_params["name"]
 
         def find() -> tuple[str, str, str] | None:
@@ -59,6 +59,15 @@ class AdminUpdate:
             return None if asset is None else (asset.resource_type, asset.type, asset.public_id)
 
         return await self._changed(request, form, find, asset_id)
+
+    async def _form(self, request: Request) -> Form:
+        form = await body(self._cloud, request)
+        for name in ADD_ONS:
+            if value := form.text(name):
+                message = f"Unsupported parameter on this server - {name}: Illegal value {value}"
+                raise ApiError(400, message)
+        check_parameters(form, _PARAMETERS)
+        return form
 
     async def _changed(
         self,

@@ -72,6 +72,14 @@ _HONOURED = frozenset(
         "use_filename_as_display_name",
     }
 )
+# Add-ons, none of which is here, and how Cloudinary refuses a value that they do not know.
+ADD_ONS = {
+    "background_removal": "Background removal is invalid",
+    "categorization": "Categorization item {} is not valid",
+    "detection": "Detection invalid model '{}'",
+    "ocr": "Ocr is invalid",
+    "raw_convert": "Raw convert is invalid",
+}
 _NUMBER = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _FALSE = frozenset({"0", "false", "no"})
 _TRUE = frozenset({"1", "true", "yes"})
@@ -231,7 +239,10 @@ def check_known(form: Form, honoured: frozenset[str]) -> None:
         value = form.text(name)
         if name in honoured or name in _TRANSPORT or not value or value.lower() in _FALSE:
             continue
-        raise ApiError(400, f"Unsupported parameter on this server - {name}")
+        refusal = f"Unsupported parameter on this server - {name}"
+        if name in ADD_ONS:
+            refusal += f": {ADD_ONS[name].format(value[:100])}"
+        raise ApiError(400, refusal)
 
 
 def boolean(form: Form, name: str, default: bool) -> bool:
