@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from PIL import Image
 
@@ -29,6 +30,49 @@ def pdf() -> bytes:
     out = io.BytesIO()
     pages[0].save(out, "PDF", save_all=True, append_images=pages[1:], resolution=72)
     return out.getvalue()
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def heic(width: int = 64, height: int = 48) -> bytes:
+    """A red picture as telephones keep theirs: one HEVC frame in boxes of ISO 23008-12."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream: Any = container.add_stream(
+            "libx265", rate=1, options={"x265-params": "log-level=0"}
+        )
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        picture = Image.new("RGB", (width, height), "red")
+        container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    film = out.getvalue()
+
+    def inside(kind: bytes) -> bytes:
+        at = film.index(kind)
+        (size,) = struct.unpack(">I", film[at - 4 : at])
+        return film[at + 4 : at - 4 + size]
+
+    def meta(offset: int) -> bytes:
+        four = b"\0" * 4
+        return box(
+            b"meta", four,
+            box(b"hdlr", four, four, b"pict", b"\0" * 13),
+            box(b"pitm", four, struct.pack(">H", 1)),
+            box(b"iloc", four, struct.pack(">HHHHHII", 0x4400, 1, 1, 0, 1, offset, len(frame))),
+            box(b"iinf", four, struct.pack(">H", 1),
+                box(b"infe", b"\2\0\0\0", struct.pack(">HH4s", 1, 0, b"hvc1"), b"\0")),
+            box(b"iprp",
+                box(b"ipco", box(b"hvcC", inside(b"hvcC")),
+                    box(b"ispe", four, struct.pack(">II", width, height))),
+                box(b"ipma", four, struct.pack(">IHBBB", 1, 1, 2, 0x81, 2))),
+        )  # fmt: skip
+
+    frame = inside(b"mdat")
+    start = box(b"ftyp", b"heic", b"\0" * 4, b"mif1heic")
+    return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", frame)
 
 
 def close(found: Any, wanted: tuple[int, ...]) -> bool:
@@ -65,6 +109,18 @@ def test_pages_of_a_pdf_are_painted(server: Any) -> None:
         answer = server.get(f"image/upload/{path}")
         assert answer.status_code == 400
         assert word in answer.headers["x-cld-error"]
+
+
+def test_a_picture_of_a_telephone_is_an_image(server: Any) -> None:
+    data = heic()
+    stored = server.upload(data, "IMG_0001.HEIC", "auto", public_id="photo", colors="1")
+    assert (stored["format"], stored["width"], stored["height"]) == ("heic", 64, 48)
+    original = server.session.get(stored["url"])
+    assert (original.content, original.headers["content-type"]) == (data, "image/heic")
+    picture = server.picture("image/upload/w_32/photo.jpg")
+    assert picture.size == (32, 24)
+    assert close(picture.getpixel((16, 12)), (254, 0, 0))
+    assert stored["predominant"]["google"][0][0] == "red"
 
 
 def test_an_svg_is_kept_as_it_is_and_painted_on_nothing(server: Any) -> None:
@@ -115,11 +171,12 @@ def test_an_svg_reads_no_other_file(server: Any, draw: Any, tmp_path: Path) -> N
         b"<svg xmlns='http://www.w3.org/2000/svg'><",
         b"<svg xmlns='http://www.w3.org/2000/svg' width='90000' height='90000'></svg>",
         b"8BPS" + b"\0" * 100,
+        b"\x00\x00\x00\x18ftypheic" + b"\0" * 40,
         b'<!DOCTYPE svg [<!ENTITY a "' + b"x" * 1000 + b'"><!ENTITY b "' + b"&a;" * 1000 + b'">'
         b'<!ENTITY c "' + b"&b;" * 1000 + b'">]>'
         b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>&c;</text></svg>',
     ],
-    ids=["empty pdf", "cut pdf", "cut svg", "huge svg", "empty psd", "svg bomb"],
+    ids=["empty pdf", "cut pdf", "cut svg", "huge svg", "empty psd", "empty heic", "svg bomb"],
 )  # fmt: skip
 def test_a_damaged_document_is_refused(server: Any, data: bytes) -> None:
     answer = server.post_upload(data, "a")

@@ -84,10 +84,7 @@ def test_a_moving_bomb_is_refused(server: Any) -> None:
 
 
 def test_images_that_this_server_cannot_read_are_named(server: Any) -> None:
-    for data, name in (
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "eps"),
-        (b"\x00\x00\x00\x18ftypheic" + b"\0" * 40, "heic"),
-    ):
+    for data, name in ((b"%!PS-Adobe-3.0 EPSF-3.0\n", "eps"),):
         for endpoint in ("image", "auto"):
             message = refused(server, server.post_upload(data, "a", endpoint))
             assert message == f"Unsupported image format on this server - {name}"

@@ -34,10 +34,11 @@ PILLOW_FORMATS = {
     "JPEG2000": "jp2",
     "PSD": "psd",
     "TGA": "tga",
+    "HEIC": "heic",
     "PDF": "pdf",
     "SVG": "svg",
 }
-ALIASES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "j2k": "jp2", "jpg2": "jp2"}
+ALIASES = {"heif": "heic", "jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "j2k": "jp2", "jpg2": "jp2"}
 MEDIA_TYPES = {
     "jpg": "image/jpeg",
     "png": "image/png",
@@ -50,6 +51,7 @@ MEDIA_TYPES = {
     "jp2": "image/jp2",
     "psd": "image/vnd.adobe.photoshop",
     "tga": "image/x-tga",
+    "heic": "image/heic",
     "pdf": "application/pdf",
     "svg": "image/svg+xml",
     "mp4": "video/mp4",
@@ -144,7 +146,7 @@ def _pillow_formats(path: Path) -> list[str]:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_TGA_END)))
         is_tga = file.read() == _TGA_END
-    left_out = {"MPO", "PDF", "SVG"} | (set() if is_tga else {"TGA"})
+    left_out = {"MPO", "HEIC", "PDF", "SVG"} | (set() if is_tga else {"TGA"})
     return [name for name in PILLOW_FORMATS if name not in left_out]
 
 
@@ -239,8 +241,6 @@ def sniff_unread_image(head: bytes) -> str | None:
     """The format of a file that is an image to Cloudinary but not to this server."""
     if head.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
         return "eps"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"heim", b"hevc"):
-        return None if b"avif" in head[:64] else "heic"
     return None
 
 
