@@ -185,6 +185,13 @@ def test_a_damaged_document_is_refused(server: Any, data: bytes) -> None:
     assert server.files() == []
 
 
+def test_a_file_of_comments_is_looked_at_once(server: Any) -> None:
+    assert server.upload(b"<!---->" * 600, "notes.xml", "auto")["resource_type"] == "raw"
+    entities = b"<!DOCTYPE svg [<!ENTITY a ']'>]>" + b"<!-- - -->" * 50
+    svg = entities + b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="8"></svg>'
+    assert server.upload(svg, "a.svg", "auto")["format"] == "svg"
+
+
 def test_text_about_svg_is_no_picture(server: Any) -> None:
     page = b'<?xml version="1.0"?><html><body><svg width="1" height="1"/></body></html>'
     assert server.upload(page, "page.xml", "auto")["resource_type"] == "raw"

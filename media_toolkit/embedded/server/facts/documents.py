@@ -19,9 +19,11 @@ _TIMEOUT_S = 60
 _MAX_PIXELS = 25_000_000
 _SCRIPT = Path(__file__).with_name("rasteriser.py")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# What was passed over is never tried again otherwise: a file of many comments would take for ever.
 _SVG = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>\s*)?"
-    rb"(?:<!--.*?-->\s*|<!doctype\s+svg(?:\s[^>\[]*)?(?:\[.*?\]\s*)?>\s*)*<(?:\w+:)?svg[\s>]",
+    rb"(?:\xef\xbb\xbf)?\s*+(?><\?xml.*?\?>\s*+)?+"
+    rb"(?:(?><!--.*?-->)\s*+|(?><!doctype\s+svg(?:\s[^>\[]*)?(?:\[.*?\]\s*)?>)\s*+)*+"
+    rb"<(?:\w+:)?svg[\s>]",
     re.DOTALL | re.IGNORECASE,
 )
 
