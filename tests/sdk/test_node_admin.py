@@ -147,3 +147,29 @@ def test_searches_sort_page_and_count(node: Node, samples: Path) -> None:
     assert "format" not in told["few"]
     assert told["malformed"] == 400
     assert told["by_url"] == ["b"]
+
+
+def test_moments_and_background_changes_as_the_node_sdk_writes_them(
+    node: Node, samples: Path
+) -> None:
+    told = node(
+        """
+        const {api, uploader, utils} = cloudinary;
+        const start = new Date(Date.UTC(2019, 1, 22, 16, 20, 57));
+        const stored = await uploader.upload(FILE, {public_id: 'a', moderation: 'manual',
+          access_control: [{access_type: 'anonymous', start, end: '2019-03-22 00:00 +0200'}]});
+        const since = new Date(Date.now() - 3600000).toString();
+        const listed = await api.resources({type: 'upload', start_at: since, direction: 'asc'});
+        const pending = await uploader.explicit('a', {
+          type: 'upload', async: true, eager: [{width: 5, crop: 'scale'}]});
+        const url = utils.download_zip_url({
+          public_ids: ['a'], expires_at: Date.now() / 1000 + 60.5});
+        const updated = await api.update('a', {
+          moderation_status: 'approved', notification_url: 'http://127.0.0.1:9/'});
+        return [stored.access_control.length, (await fetch(stored.url)).status,
+          listed.resources.length, pending.status, (await fetch(url)).status,
+          updated.moderation[0].status];
+        """,
+        file=str(samples / "rocket.jpg"),
+    )
+    assert told == [1, 401, 1, "pending", 200, "approved"]

@@ -8,6 +8,8 @@ from typing import Any
 
 import cloudinary.api
 import cloudinary.uploader
+import pytest
+from cloudinary.exceptions import BadRequest
 
 
 def test_details_of_an_asset_without_tags_have_none(sdk: Any, samples: Path) -> None:
@@ -36,3 +38,47 @@ def test_the_limits_of_uploads_are_told_whatever_day_is_asked_for(sdk: Any) -> N
     )
     assert today["media_limits"] == before["media_limits"]
     assert today["media_limits"]["image_max_size_bytes"] > 10**9
+
+
+def test_add_ons_are_refused_by_name_and_value(sdk: Any, samples: Path) -> None:
+    path = str(samples / "rocket.jpg")
+    cloudinary.uploader.upload(path, public_id="a", **sdk.options)
+    for name, refusal in (
+        ("raw_convert", "Raw convert is invalid"),
+        ("categorization", "is not valid"),
+        ("detection", "Detection invalid model 'illegal'"),
+        ("background_removal", "is invalid"),
+    ):
+        with pytest.raises(BadRequest, match=f"{name}.*{refusal}"):
+            cloudinary.uploader.upload(path, **{name: "illegal"}, **sdk.options)
+        with pytest.raises(BadRequest, match=f"{name}.*Illegal value"):
+            cloudinary.api.update("a", **{name: "illegal"}, **sdk.options)
+
+
+def test_a_kept_version_is_forgotten(sdk: Any, samples: Path) -> None:
+    options = {"public_id": "v", "backup": True, **sdk.options}
+    old = cloudinary.uploader.upload(str(samples / "rocket.jpg"), **options)
+    new = cloudinary.uploader.upload(str(samples / "coffee.png"), **options)
+    both = [old["version_id"], new["version_id"]]
+    answer = cloudinary.api.delete_backed_up_assets(old["asset_id"], both, **sdk.options)
+    assert answer["deleted_version_ids"] == both
+    details = cloudinary.api.resource("v", versions=True, **sdk.options)
+    assert (details["etag"], details["versions"]) == (new["etag"], [])
+    cloudinary.api.delete_resources(["v"], **sdk.options)
+    assert cloudinary.api.restore(["v"], **sdk.options) == {"v": {"error": "no_backup"}}
+
+
+def test_a_preset_tells_its_settings_as_they_were_given(sdk: Any) -> None:
+    settings = {
+        "eager": [{"width": 20, "format": "jpg"}, {"width": 50}],
+        "transformation": [{"crop": "limit", "width": 100}],
+        "tags": ["x", "y"],
+        "folder": "inbox",
+        "live": True,
+        "return_delete_token": True,
+        "unique_filename": False,
+    }
+    cloudinary.api.create_upload_preset(name="p", unsigned=True, **settings, **sdk.options)
+    told = cloudinary.api.upload_preset("p", **sdk.options)
+    assert (told["name"], told["unsigned"]) == ("p", True)
+    assert told["settings"] == settings

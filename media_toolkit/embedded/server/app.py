@@ -96,11 +96,12 @@ def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
         async def checked(request: Request) -> Response:
             request.state.admin = calls
             calls.check(request)
-            answer = await handler(request)
+            answer = await own(request)
             answer.headers.update(calls.headers())
             return answer
 
-        return in_cloud(checked, _unknown_cloud)
+        own = in_cloud(handler, _mismatched_cloud)
+        return checked
 
     def post(action: str, handler: Handler) -> Route:
         path = f"/v1_1/{{cloud}}/{{resource_type}}/{action}"
@@ -169,6 +170,10 @@ def _routes(cloud: Cloud, faults: Faults) -> list[Route]:
 
 def _unknown_cloud(name: str) -> ApiError:
     return ApiError(401, f"Invalid cloud_name {name}")
+
+
+def _mismatched_cloud(name: str) -> ApiError:
+    return ApiError(401, "cloud_name mismatch")
 
 
 def _unknown_customer(name: str) -> ApiError:

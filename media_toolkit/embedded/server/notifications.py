@@ -91,6 +91,13 @@ class Notifier:
         del facts["public_id"]
         self.tell("rename", {**facts, "from_type": old.type, "to_type": new.type, **names}, origin)
 
+    def moderated(self, facts: dict[str, Any], asset: Asset, origin: Origin) -> None:
+        """Tell of the decision about an asset that was marked for moderation."""
+        if asset.extras.moderation:
+            newest = asset.extras.moderation[0]
+            told = {f"moderation_{name}": value for name, value in newest.items()}
+            self.tell("moderation", {**facts, **told}, origin)
+
     def relabelled(self, old: Asset, new: Asset, origin: Origin) -> None:
         """Tell of other tags and other context of one asset, if they are others."""
         if old.tags != new.tags:

@@ -128,6 +128,8 @@ class Responses:
             "display_name": asset.display_name,
             "access_mode": access_mode(asset),
         }
+        if asset.extras.access_control:
+            answer["access_control"] = asset.extras.access_control
         if asset.context:
             answer["context"] = {"custom": asset.context}
         answer |= {
@@ -150,6 +152,8 @@ class Responses:
             "display_name": asset.display_name,
             "access_mode": access_mode(asset),
         }
+        if asset.extras.access_control:
+            answer["access_control"] = asset.extras.access_control
         answer |= self._urls(asset)
         if tags:
             answer["tags"] = asset.tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,8 +24,11 @@ def test_ping_needs_the_right_credentials(server: Any) -> None:
         answer = server.session.get(url, auth=auth)
         assert answer.status_code == 401
         assert message in answer.json()["error"]["message"]
-    elsewhere = server.session.get(f"{server.url}/v1_1/elsewhere/ping", auth=server.auth)
-    assert elsewhere.status_code == 401
+    elsewhere = f"{server.url}/v1_1/elsewhere/ping"
+    for auth, message in ((("999", "x"), "unknown api_key"), (server.auth, "cloud_name mismatch")):
+        answer = server.session.get(elsewhere, auth=auth)
+        assert answer.status_code == 401
+        assert answer.json() == {"error": {"message": message}}
 
 
 def test_every_answer_tells_the_rate_limit_and_its_request_id(server: Any) -> None:
@@ -101,6 +105,23 @@ def test_a_listing_has_ten_results_unless_told_otherwise(server: Any, draw: Draw
     assert len(server.admin("resources/image").json()["resources"]) == 10
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "%Y-%m-%dT%H:%M:%S.000Z",
+        "%Y-%m-%d %H:%M:%S UTC",
+        "%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)",
+    ],
+)
+def test_a_listing_starts_at_a_moment(server: Any, draw: Draw, written: str) -> None:
+    server.upload(draw(8, 8), public_id="p")
+    now = datetime.now(UTC)
+    for away, direction, count in ((-1, "asc", 1), (1, "asc", 0), (-1, "desc", 0), (1, "desc", 1)):
+        moment = (now + timedelta(hours=away)).strftime(written)
+        page = server.admin("resources/image/upload", start_at=moment, direction=direction).json()
+        assert len(page["resources"]) == count, (moment, direction)
+
+
 def test_tags_and_context_are_listed_only_on_request(server: Any, draw: Draw) -> None:
     server.upload(draw(), tags="a,b", context="k=v")
     (plain,) = server.admin("resources/image").json()["resources"]
@@ -126,6 +147,8 @@ def test_a_listing_filters_by_prefix_ids_type_and_resource_type(server: Any, dra
     assert ids("resources/image/private") == {"hidden"}
     assert ids("resources/raw") == {"words.txt"}
     assert ids("resources/video") == set()
+    assert ids("resources/image/fetch") == set()
+    assert server.admin("resources/image/nonsense").status_code == 400
     assert ids("resources/image") == {"spring/a", "spring_b", "Spring/c", "hidden"}
 
 
@@ -189,7 +212,33 @@ def test_usage_counts_what_is_stored(server: Any, draw: Draw) -> None:
     assert usage["storage"]["usage"] == stored["bytes"] + stored["eager"][0]["bytes"]
 
 
-@pytest.mark.parametrize("path", ["/v1_1/{}/image/sprite", "/v2/{}/analysis/analyze/captioning"])
+def test_a_display_name_is_kept_unique_on_request(server: Any, draw: Draw) -> None:
+    def update(name: str, **fields: str) -> Any:
+        url = f"{server.api}/resources/image/upload/{name}"
+        return server.session.post(url, data=fields, auth=server.auth)
+
+    server.upload(draw(), public_id="one", display_name="Tulip", asset_folder="spring")
+    server.upload(draw(), public_id="two", display_name="Tulip", unique_display_name="1")
+    server.upload(draw(), public_id="two", display_name="Tulip", unique_display_name="1")
+    refused = server.post_upload(
+        draw(), display_name="Tulip", asset_folder="spring", unique_display_name="1"
+    )
+    moved = update("two", asset_folder="spring", display_name="Tulip", unique_display_name="true")
+    for answer in (refused, moved):
+        assert answer.status_code == 400
+        assert "already exists in asset folder 'spring'" in answer.json()["error"]["message"]
+    assert update("two", display_name="Rose", unique_display_name="true").status_code == 200
+    assert update("two", asset_folder="spring", display_name="Tulip").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1_1/{}/image/sprite",
+        "/v2/{}/analysis/analyze/captioning",
+        "/v1_1/{}/resources/related_assets/image/upload/a",
+    ],
+)
 def test_a_route_that_is_not_there_is_404(server: Any, path: str) -> None:
     url = server.url + path.format(server.config.cloud_name)
     answer = server.session.post(url, auth=server.auth)

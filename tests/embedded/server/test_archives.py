@@ -123,9 +123,19 @@ def test_a_signed_download_opens_private_assets_until_it_expires(server: Any, dr
     assert attached.content[:2] == b"\xff\xd8"
     assert attached.headers["content-disposition"] == "attachment; filename*=UTF-8''secret.jpg"
     later = str(int(time.time()) + 7200)
-    assert download(type="private", expires_at=later, timestamp="1500000000").status_code == 200
+    for end in (later, f"{later}.042"):
+        assert download(type="private", expires_at=end, timestamp="1500000000").status_code == 200
     assert download(type="private", expires_at="1500000001").status_code == 401
     assert download(type="private", timestamp="1500000000").status_code == 400
-    assert download().status_code == 404
+    # As the SDKs' private_download_url asks for it: without a type.
+    assert download().content == data
+    assert download(type="upload").status_code == 404
     unsigned = server.session.get(f"{server.api}/image/download", params={"public_id": "a/secret"})
     assert unsigned.status_code == 401
+
+
+def test_an_archive_of_any_types_names_its_assets_in_full(stored: Any) -> None:
+    fully = ["image/upload/other", "raw/upload/trips/notes.txt"]
+    answer = archive(stored, "auto", fully_qualified_public_ids=fully, mode="download")
+    assert names(answer.content) == ["other.png", "trips/notes.txt"]
+    assert archive(stored, "auto", tags=["t"]).status_code == 400

@@ -87,6 +87,21 @@ def test_an_upload_is_told_with_a_signature_that_the_sdk_verifies(
     assert stored.items() <= facts.items()
 
 
+def test_a_decision_about_a_moderated_asset_is_told(
+    server: Any, draw: Draw, listener: Listener
+) -> None:
+    server.upload(draw(), public_id="a", moderation="manual")
+    fields = {"moderation_status": "rejected", "notification_url": listener.url}
+    url = f"{server.api}/resources/image/upload/a"
+    answer = server.session.post(url, data=fields, auth=server.auth)
+    assert answer.status_code == 200, answer.text
+    told = listener.next()
+    assert told["notification_type"] == "moderation"
+    assert (told["public_id"], told["moderation_kind"], told["moderation_status"]) == (
+        "a", "manual", "rejected",
+    )  # fmt: skip
+
+
 def test_changes_are_told(server: Any, draw: Draw, listener: Listener) -> None:
     def call(action: str, **fields: Any) -> None:
         unsigned = {"notification_url": listener.url}

@@ -85,3 +85,12 @@ def test_what_a_preset_asks_for_is_checked_like_anything_else(preset: Any, draw:
     answer = server.post_upload(draw(), upload_preset="mine")
     assert answer.status_code == 400
     assert "detection" in answer.json()["error"]["message"]
+
+
+def test_a_preset_may_forbid_a_public_id_and_be_live(preset: Any, draw: Draw) -> None:
+    server, add = preset
+    add("strict", unsigned=True, disallow_public_id="true", live="true", folder="inbox")
+    assert unsigned(server, draw(), upload_preset="strict").json()["folder"] == "inbox"
+    refused = unsigned(server, draw(), upload_preset="strict", public_id="mine")
+    assert refused.status_code == 400
+    assert "public_id" in refused.json()["error"]["message"]

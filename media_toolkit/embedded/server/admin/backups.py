@@ -6,6 +6,7 @@ https://cloudinary.com/documentation/admin_api#restore_resources
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,7 +45,7 @@ class AdminBackups:
         return await self._restored(form, "asset_ids", self._cloud.records.backups)
 
     async def delete(self, request: Request) -> Response:
-        """Forget former versions of an asset for good."""
+        """Forget kept versions of an asset for good; the current one stays, without a copy."""
         form = await body(self._cloud, request, ("version_ids",))
         asset_id = request.path_params["asset_id"]
         wanted = _ids(form, "version_ids")
@@ -52,19 +53,36 @@ class AdminBackups:
         def work() -> dict[str, Any]:
             records = self._cloud.records
             kept = {one.version_id for one in records.backups(asset_id)}
-            if not kept:
+            current = records.get_by_asset_id(asset_id)
+            if not kept and current is None:
                 raise ApiError(404, f"Resource not found - {asset_id}")
             deleted, failed = [], []
             for one in wanted:
                 backup = records.delete_backup(one) if one in kept else None
-                if backup is None:
+                if backup is not None:
+                    self._cloud.blobs.drop(backup.blob)
+                if backup is not None or self._is_no_longer_kept(current, one):
+                    deleted.append(one)
+                else:
                     failed.append({"version_id": one, "error": "not_found"})
-                    continue
-                self._cloud.blobs.drop(backup.blob)
-                deleted.append(one)
             return {"deleted_version_ids": deleted} | ({"failed": failed} if failed else {})
 
         return JSONResponse(await run_in_threadpool(work))
+
+    def _is_no_longer_kept(self, asset: Asset | None, version_id: str) -> bool:
+        """Have the current version go for good when it goes; False when it is another one."""
+        if asset is None:
+            return False
+        done = []
+
+        def change(stored: Asset) -> Asset:
+            if stored.version_id != version_id or not stored.extras.backup:
+                return stored
+            done.append(stored)
+            return replace(stored, extras=replace(stored.extras, backup=None))
+
+        self._cloud.records.change(asset.resource_type, asset.type, asset.public_id, change)
+        return bool(done)
 
     async def _restored(
         self, form: Form, parameter: str, find: Callable[[str], list[Backup]]

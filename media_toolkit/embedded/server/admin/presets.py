@@ -14,8 +14,10 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
+from ..facts.formats import normal_format
 from ..protocol.form import Form
 from ..records.presets import UploadPreset
+from ..transform.values import ENCODABLE, VIDEO_ENCODABLE
 from ..upload.naming import random_id
 from ..upload.parameters import boolean, context, eager, tags
 from .components import components
@@ -28,8 +30,14 @@ _REFUSED = frozenset({"upload_preset", "public_ids"})
 _SWITCHES = frozenset(
     {"async", "backup", "colors", "disallow_public_id", "discard_original_filename"}
     | {"eager_async", "exif", "faces", "image_metadata", "invalidate", "live", "media_metadata"}
-    | {"overwrite", "phash", "unique_filename", "use_asset_folder_as_public_id_prefix"}
-    | {"use_filename", "use_filename_as_display_name"}
+    | {
+        "overwrite",
+        "phash",
+        "return_delete_token",
+        "unique_filename",
+        "use_asset_folder_as_public_id_prefix",
+    }
+    | {"unique_display_name", "use_filename", "use_filename_as_display_name"}
 )
 
 
@@ -130,11 +138,20 @@ def _setting(name: str, text: str) -> Any:
     if name == "transformation":
         return components(text)
     if name == "eager":
-        return [
-            components(part)[0] if "/" not in part else components(part)
-            for part in eager(Form({"eager": text}))
-        ]
+        return [_eager(part) for part in eager(Form({"eager": text}))]
     return text
+
+
+def _eager(text: str) -> Any:
+    """One eager transformation: a step, or a list of steps; an extension is the last's format."""
+    path, _, last = text.rpartition("/")
+    extension = normal_format(last)
+    if not path or extension not in ENCODABLE | VIDEO_ENCODABLE:
+        path, extension = text.rstrip("/"), ""
+    steps = components(path)
+    if extension:
+        steps[-1]["format"] = extension
+    return steps[0] if len(steps) == 1 else steps
 
 
 def _missing(name: str) -> ApiError:

@@ -14,6 +14,12 @@ from ..upload.parameters import UPLOAD_TYPES
 
 T = TypeVar("T")
 
+# Types that Cloudinary lists and this server never stores: a listing of them is empty.
+_OTHER_TYPES = frozenset(
+    {"asset", "facebook", "fetch", "gravatar", "list", "multi", "sprite", "text", "twitter"}
+    | {"twitter_name", "instagram_name", "youtube", "vimeo", "dailymotion", "hulu", "animoto"}
+    | {"worldstarhiphop", "url2png", "facebook_name"}
+)
 RESOURCE_TYPES = ("image", "raw", "video")
 MAX_RESULTS = 500
 MAX_IDS = 100
@@ -73,7 +79,7 @@ def resource_type(request: Request) -> str:
 def delivery_type(request: Request) -> str | None:
     """The path's delivery type, if it has one. ApiError 400 when there is none such."""
     kind: str | None = request.path_params.get("type")
-    if kind is not None and kind not in UPLOAD_TYPES:
+    if kind is not None and kind not in UPLOAD_TYPES and kind not in _OTHER_TYPES:
         raise ApiError(400, f"Invalid value for parameter type: {kind}")
     return kind
 

@@ -5,6 +5,7 @@ https://cloudinary.com/documentation/admin_api#resources
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +39,8 @@ _LIST_PARAMETERS = frozenset(
     | {"tags", "context", "metadata", "key", "value", "asset_folder", "type", "resource_type"}
     | {"fields", "moderations"}
 )
+# What JavaScript's Date writes: Tue Nov 24 2026 19:09:09 GMT+0000 (Coordinated Universal Time).
+_JS_DATE = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2} \d\d \d{4} [\d:]{8} GMT[+-]\d{4})( \(|$)")
 _MODERATION = ("pending", "approved", "rejected", "aborted")
 _ALWAYS_LISTED = frozenset(
     {"public_id", "asset_id", "resource_type", "type", "asset_folder", "created_at"}
@@ -208,7 +211,10 @@ def _start_at(text: str) -> int | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
+        if match := _JS_DATE.match(text):
+            moment = datetime.strptime(match.group(1), "%b %d %Y %H:%M:%S GMT%z")
+        else:
+            moment = datetime.fromisoformat(text.removesuffix(" UTC"))
     except ValueError as error:
         raise ApiError(400, f"Invalid value for parameter start_at: {text}") from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,6 +21,11 @@ from .transformations import AdminTransformations
 from .update import AdminUpdate
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+async def _not_here(request: Request) -> Response:
+    """A route of Cloudinary that would else be read as another one's names."""
+    raise HTTPException(404)
 
 
 def admin_routes(cloud: Cloud, administered: Callable[[Handler], Handler]) -> list[Route]:
@@ -52,6 +58,9 @@ def admin_routes(cloud: Cloud, administered: Callable[[Handler], Handler]) -> li
         route("GET", f"resources/{named}", resources.details),
         route("GET", f"{kind}/{{type}}", resources.listing),
         route("GET", "resources/{name}", resources.listing_or_details),
+        route("POST", "resources/related_assets/{rest:path}", _not_here),
+        route("DELETE", "resources/related_assets/{rest:path}", _not_here),
+        route("POST", f"{kind}/publish_resources", _not_here),
         route("POST", "resources/restore", backups.restore_by_asset_ids),
         route("POST", f"{kind}/{{type}}/restore", backups.restore),
         route("POST", f"resources/{named}", update.update),

@@ -54,7 +54,7 @@ def shown_asset(
         if asset.extras.moderation
         else None,
         "access_mode": access_mode(asset),
-        "access_control": None,
+        "access_control": asset.extras.access_control,
         "etag": asset.etag,
         "created_by": {"access_key": api_key},
         "uploaded_by": {"access_key": api_key},
@@ -67,6 +67,8 @@ def shown_asset(
     if asset.width is not None and asset.height:
         answer["aspect_ratio"] = round(asset.width / asset.height, 5)
         answer["pixels"] = asset.width * asset.height
+    media = asset.extras.media or {}
+    answer |= {name: media[name] for name in _OF_MEDIA if name in media}
     wanted = only | _ALWAYS if only else answer.keys() - (_ON_REQUEST - extra)
     optional = ("width", "height", "aspect_ratio", "pixels", "pages", "moderation_status")
     return {
@@ -76,6 +78,7 @@ def shown_asset(
     }
 
 
+_OF_MEDIA = ("duration", "bit_rate", "frame_rate")
 _ON_REQUEST = frozenset({"tags", "context", "metadata", "image_metadata", "image_analysis"})
 
 

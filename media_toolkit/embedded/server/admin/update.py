@@ -16,19 +16,19 @@ from starlette.responses import JSONResponse, Response
 
 from ..cloud import Cloud
 from ..errors import ApiError
-from ..notifications import Origin
+from ..notifications import Origin, check_url
 from ..protocol.form import Form
 from ..records.assets import Asset
 from ..records.extras import Extras
 from ..responses import add_extras, timestamp
-from ..upload.naming import check_folder
-from ..upload.parameters import boolean, context, coordinates, tags
-from .request import body, resource_type
+from ..upload.naming import check_display_name, check_folder
+from ..upload.parameters import ADD_ONS, access_control, boolean, context, coordinates, tags
+from .request import body, check_parameters, resource_type
 
 _PARAMETERS = frozenset(
     {"tags", "context", "face_coordinates", "custom_coordinates", "display_name", "asset_folder"}
     | {"moderation_status", "access_mode", "unique_display_name", "public_id", "type"}
-    | {"resource_type", "clear_invalid", "invalidate"}
+    | {"access_control", "notification_url", "resource_type", "clear_invalid", "invalidate"}
 )
 _MODERATION = ("approved", "rejected", "pending")
 _ACCESS = ("public", "authenticated")
@@ -44,29 +44,41 @@ class AdminUpdate:
 
     async def update(self, request: Request) -> Response:
         """Change one asset's tags, context, coordinates, names, moderation or access."""
-        form = await body(self._cloud, request, _PARAMETERS)
+        form = await self._form(request)
         path = request.path_params
         name = (resource_type(request), path["type"], path["public_id"])
-        return await self._changed(request, lambda: name, name[2], update_change(form))
+        return await self._changed(request, form, lambda: name, name[2])
 
     async def update_by_asset_id(self, request: Request) -> Response:
         """The same for the asset of an asset_id."""
-        form = await body(self._cloud, request, _PARAMETERS)
+        form = await self._form(request)
         asset_id = request.path_params["name"]
 
         def find() -> tuple[str, str, str] | None:
             asset = self._cloud.records.get_by_asset_id(asset_id)
             return None if asset is None else (asset.resource_type, asset.type, asset.public_id)
 
-        return await self._changed(request, find, asset_id, update_change(form))
+        return await self._changed(request, form, find, asset_id)
+
+    async def _form(self, request: Request) -> Form:
+        form = await body(self._cloud, request)
+        for name in ADD_ONS:
+            if value := form.text(name):
+                message = f"Unsupported parameter on this server - {name}: Illegal value {value}"
+                raise ApiError(400, message)
+        check_parameters(form, _PARAMETERS)
+        return form
 
     async def _changed(
         self,
         request: Request,
+        form: Form,
         find: Callable[[], tuple[str, str, str] | None],
         name: str,
-        change: Change,
     ) -> Response:
+        origin = Origin(request.state.request_id, check_url(form.text("notification_url")))
+        change, unique = update_change(form), boolean(form, "unique_display_name", False)
+
         def work() -> dict[str, Any] | None:
             found = find()
             before: list[Asset] = []
@@ -75,11 +87,16 @@ class AdminUpdate:
                 before.append(asset)
                 return change(asset)
 
+            if unique and found and (asset := self._cloud.records.get(*found)) is not None:
+                check_display_name(self._cloud.records, change(asset))
             changed = found and self._cloud.records.change(*found, noted)
             if not changed:
                 return None
-            origin = Origin(request.state.request_id)
             self._cloud.notifier.relabelled(before[0], changed, origin)
+            if form.text("moderation_status"):
+                self._cloud.notifier.moderated(
+                    self._cloud.responses.listed(changed), changed, origin
+                )
             answer = self._cloud.responses.detailed(changed, [])
             add_extras(answer, changed)
             return answer
@@ -101,8 +118,6 @@ def update_change(form: Form) -> Change:
     if "asset_folder" in form.fields:
         values["asset_folder"] = check_folder(form.text("asset_folder"), "asset_folder")
     if form.text("display_name"):
-        if boolean(form, "unique_display_name", False):
-            raise ApiError(400, "Unsupported parameter on this server - unique_display_name")
         values["display_name"] = form.text("display_name")
     given = _extras(form)
     status = form.text("moderation_status")
@@ -123,6 +138,8 @@ def _extras(form: Form) -> dict[str, Any]:
     for parameter, name in (("face_coordinates", "faces"), ("custom_coordinates",) * 2):
         if parameter in form.fields:
             given[name] = coordinates(form, parameter)
+    if "access_control" in form.fields:
+        given["access_control"] = access_control(form) or None
     if mode := form.text("access_mode"):
         if mode not in _ACCESS:
             raise ApiError(400, f"Invalid value for parameter access_mode: {mode}")

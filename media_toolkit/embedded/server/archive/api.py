@@ -5,6 +5,7 @@ https://cloudinary.com/documentation/image_upload_api_reference#generate_archive
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from dataclasses import replace
@@ -28,7 +29,7 @@ from ..transform.eager import parse_eager
 from ..transform.parse import Transformation, TransformationError
 from ..upload.calls import RESOURCE_TYPES, add_query, delivery_type, origin, required
 from ..upload.naming import Naming
-from ..upload.parameters import UploadParameters, boolean, check_known, tags
+from ..upload.parameters import UPLOAD_TYPES, UploadParameters, boolean, check_known, tags
 from ..upload.storing import Storing, Upload
 from .zipping import ArchiveOptions, write_archive
 
@@ -88,10 +89,17 @@ class ArchiveApi:
         """The original of an asset, whatever its delivery type, to the holder of a signed URL."""
         form = await self._form(request, _DOWNLOAD)
         public_id, wanted = required(form, "public_id"), form.text("format").lower()
-        kind, resource = delivery_type(form), request.path_params["resource_type"]
+        resource = request.path_params["resource_type"]
         if resource not in RESOURCE_TYPES:
             raise ApiError(400, f"Invalid resource type {resource}")
-        asset = await run_in_threadpool(self._cloud.records.get, resource, kind, public_id)
+        # The SDKs' private_download_url names no type, whatever the asset's is.
+        kinds = (delivery_type(form),) if form.text("type") else UPLOAD_TYPES
+
+        def find() -> Asset | None:
+            found = (self._cloud.records.get(resource, kind, public_id) for kind in kinds)
+            return next((asset for asset in found if asset is not None), None)
+
+        asset = await run_in_threadpool(find)
         if asset is None:
             raise ApiError(404, f"Resource not found - {public_id}")
         extension = asset.format
@@ -135,9 +143,10 @@ class ArchiveApi:
             now = time.time()
             expires = form.text("expires_at")
             if expires:
-                if not expires.isascii() or not expires.isdigit() or len(expires) > 11:
+                # The Node SDK is given milliseconds / 1000, and passes on the fraction.
+                if not re.fullmatch(r"[0-9]{1,11}(\.[0-9]+)?", expires):
                     raise ApiError(400, f"Invalid value for parameter expires_at: {expires}")
-                if int(expires) < now:
+                if float(expires) < now:
                     raise ApiError(401, "The URL has expired")
                 # It takes the place of the hour that a signature is good for.
                 stamp = form.text("timestamp")
@@ -150,10 +159,13 @@ class ArchiveApi:
 
     def _selected(self, kind: str, form: Form) -> list[Asset]:
         """The assets that an archive is to have, each once, in the order they were asked for."""
-        if kind not in (*RESOURCE_TYPES, "all"):
+        if kind == "auto":
+            # These alone say of what type each asset is.
+            required(form, "fully_qualified_public_ids")
+        elif kind not in (*RESOURCE_TYPES, "all"):
             raise ApiError(400, f"Invalid resource type {kind}")
         delivery = None if form.text("type") == "all" else delivery_type(form)
-        resource = None if kind == "all" else kind
+        resource = None if kind in ("all", "auto") else kind
         found: dict[str, Asset] = {}
         missing: list[str] = []
 

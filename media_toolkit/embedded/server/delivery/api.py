@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import mimetypes
+import time
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from starlette.responses import Response
 from ..cloud import Cloud
 from ..errors import ApiError, DeliveryError
 from ..facts.formats import MEDIA_TYPES, normal_format
+from ..protocol.access_control import is_open
 from ..records.assets import Asset
 from ..responses import SIGNED_TYPES, delivery_signature, escape
 from ..transform.parse import (
@@ -58,6 +60,9 @@ class Delivery:
             asset, extension = await run_in_threadpool(self._find, address)
             if address.signature is None and asset.extras.access_mode == "authenticated":
                 raise DeliveryError(401, "Unauthorized: a signed URL is required")
+            rules = asset.extras.access_control
+            if rules and not is_open(rules, time.time()):
+                raise DeliveryError(401, "Unauthorized: access is restricted to holders of a token")
             try:
                 return await self._served(request, asset, transformation, extension)
             except FileNotFoundError:
@@ -144,7 +149,8 @@ class Delivery:
                 "Unsupported transformation on this server - "
                 f"{transformation.text or extension} (raw)",
             )
-        if extension is not None and extension not in _EXTENSIONS[asset.resource_type]:
+        decides = extension is not None and transformation.last("f") is None
+        if decides and extension not in _EXTENSIONS[asset.resource_type]:
             raise DeliveryError(400, f"Invalid extension in transformation: {extension}")
         accept = request.headers.get("accept", "")
         try:
@@ -173,7 +179,8 @@ def media_type(asset: Asset) -> str:
 def _headers(
     asset: Asset, transformation: Transformation, made: str | None = None
 ) -> Mapping[str, str]:
-    headers = {"Cache-Control": _CACHE_PRIVATE if asset.type in SIGNED_TYPES else _CACHE_PUBLIC}
+    for_all = asset.type not in SIGNED_TYPES and not asset.extras.access_control
+    headers = {"Cache-Control": _CACHE_PUBLIC if for_all else _CACHE_PRIVATE}
     if transformation.last("f") == "auto":
         headers["Vary"] = "Accept"
     for line in asset.extras.headers or ():

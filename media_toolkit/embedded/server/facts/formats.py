@@ -11,12 +11,15 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ApiError
+from .documents import Document, sniff_document
 from .video import examine_video
 
 MAX_PIXELS = 50_000_000
 MAX_TOTAL_PIXELS = 200_000_000
 MAX_CHECKED_FRAMES = 1000
 MAX_SIDE = 65_500
+_HEAD_BYTES = 4096
+_TGA_END = b"TRUEVISION-XFILE.\0"
 
 PILLOW_FORMATS = {
     "JPEG": "jpg",
@@ -29,8 +32,13 @@ PILLOW_FORMATS = {
     "TIFF": "tiff",
     "ICO": "ico",
     "JPEG2000": "jp2",
+    "PSD": "psd",
+    "TGA": "tga",
+    "HEIC": "heic",
+    "PDF": "pdf",
+    "SVG": "svg",
 }
-ALIASES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "j2k": "jp2", "jpg2": "jp2"}
+ALIASES = {"heif": "heic", "jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "j2k": "jp2", "jpg2": "jp2"}
 MEDIA_TYPES = {
     "jpg": "image/jpeg",
     "png": "image/png",
@@ -41,6 +49,11 @@ MEDIA_TYPES = {
     "tiff": "image/tiff",
     "ico": "image/x-icon",
     "jp2": "image/jp2",
+    "psd": "image/vnd.adobe.photoshop",
+    "tga": "image/x-tga",
+    "heic": "image/heic",
+    "pdf": "application/pdf",
+    "svg": "image/svg+xml",
     "mp4": "video/mp4",
     "mov": "video/quicktime",
     "m4v": "video/x-m4v",
@@ -104,7 +117,11 @@ def open_image(path: Path) -> Image.Image:
     Raises FileNotFoundError when the file is gone.
     """
     try:
-        image = Image.open(path, formats=[name for name in PILLOW_FORMATS if name != "MPO"])
+        document = sniff_document(_head(path))
+        if document is not None:
+            image: Image.Image = Document(path, document)
+        else:
+            image = Image.open(path, formats=_pillow_formats(path))
     except FileNotFoundError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -117,6 +134,20 @@ def open_image(path: Path) -> Image.Image:
         image.close()
         raise
     return image
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _pillow_formats(path: Path) -> list[str]:
+    """What Pillow may read the file as. A TGA says so only at its end, where new ones do."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_TGA_END)))
+        is_tga = file.read() == _TGA_END
+    left_out = {"MPO", "HEIC", "PDF", "SVG"} | (set() if is_tga else {"TGA"})
+    return [name for name in PILLOW_FORMATS if name not in left_out]
 
 
 def check_size(width: int, height: int) -> None:
@@ -136,7 +167,9 @@ def examine_image(path: Path) -> FileFacts:
         kind = PILLOW_FORMATS[image.format or ""]
         try:
             pages = getattr(image, "n_frames", 1) if kind != "jpg" else 1
-            if pages * width * height > MAX_TOTAL_PIXELS:
+            # Of a document one page is painted, the others are only counted.
+            pages_read = 1 if kind == "pdf" else min(pages, MAX_CHECKED_FRAMES)
+            if kind != "pdf" and pages * width * height > MAX_TOTAL_PIXELS:
                 raise ApiError(
                     400,
                     f"Image is too large: {MAX_TOTAL_PIXELS // 1_000_000} Megapixels in all "
@@ -144,7 +177,7 @@ def examine_image(path: Path) -> FileFacts:
                 )
             if kind == "jpg":
                 image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
-            for page in range(min(pages, MAX_CHECKED_FRAMES)):
+            for page in range(pages_read):
                 if page:
                     image.seek(page)
                     check_size(*image.size)
@@ -160,8 +193,7 @@ def examine(path: Path, wanted: str) -> FileFacts:
     Raises ApiError 400: an empty file, a damaged image or video where one is needed, or a kind
     of image that this server cannot read.
     """
-    with path.open("rb") as file:
-        head = file.read(512)
+    head = _head(path)
     if not head:
         raise ApiError(400, "Empty file")
     if wanted == "raw":
@@ -200,25 +232,15 @@ def sniff_image(head: bytes) -> bool:
         head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"))
         or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"mif1"))
-        or head.startswith((b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  "))
+        or head.startswith((b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"8BPS"))
+        or sniff_document(head) is not None
     )
 
 
 def sniff_unread_image(head: bytes) -> str | None:
     """The format of a file that is an image to Cloudinary but not to this server."""
-    if head.startswith(b"%PDF-"):
-        return "pdf"
-    if head.startswith(b"8BPS"):
-        return "psd"
     if head.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
         return "eps"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"heim", b"hevc"):
-        return None if b"avif" in head[:64] else "heic"
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith(b"<svg") or (
-        text.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in text
-    ):
-        return "svg"
     return None
 
 

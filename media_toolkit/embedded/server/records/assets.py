@@ -320,6 +320,16 @@ class Records(
             values = (resource_type, len(prefix), prefix, after, limit)
             return [row["tag"] for row in connection.execute(query, values)]
 
+    def shares_display_name(self, asset: Asset) -> bool:
+        """Whether another asset in the same asset folder has the same display name."""
+        query = (
+            "select 1 from assets where asset_folder = ? and display_name = ? and not"
+            " (resource_type = ? and type = ? and public_id = ?)"
+        )
+        values = (asset.asset_folder, asset.display_name, *_name(asset))
+        with self._reading() as connection:
+            return connection.execute(query, values).fetchone() is not None
+
     def get_by_blob(self, blob: str) -> Asset | None:
         """The asset that has the blob."""
         with self._reading() as connection:

@@ -15,8 +15,8 @@ class Extras:
 
     `colors` are `[["#RRGGBB", percent]]`, `predominant` the same by palette and colour name;
     `faces` and `custom_coordinates` are boxes `[x, y, width, height]` in pixels of the original;
-    `media` is what an answer tells of a video besides its size; `moderation` is
-    `[{"kind", "status", "updated_at"}]`, newest first.
+    `access_control` are rules `{"access_type", "start", "end"}`; `media` is what an answer tells
+    of a video besides its size; `moderation` is `[{"kind", "status", "updated_at"}]`, newest first.
     """
 
     phash: str | None = None
@@ -29,6 +29,7 @@ class Extras:
     grayscale: bool | None = None
     moderation: list[dict[str, str]] | None = None
     access_mode: str | None = None
+    access_control: list[dict[str, str]] | None = None
     headers: list[str] | None = None
     backup: bool | None = None
     media: dict[str, Any] | None = None

@@ -80,7 +80,7 @@ class SearchRecords(Connections):
 
 
 def _found(connection: sqlite3.Connection, wanted: Wanted) -> Found:
-    base = f"from {wanted.table}"
+    base = f"from {wanted.table} as sought"
     if wanted.condition.sql == "1":
         base += " where 1"
         hits = base

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .fields import ANYWHERE, ANYWHERE_IN_FOLDERS, FIELDS, UNSUPPORTED, Field
+from .fields import ANYWHERE, ANYWHERE_IN_FOLDERS, FIELDS, KEYED, UNSUPPORTED, Field
 from .parse import Both, Either, ExpressionError, Node, Not, Range, Term, Value
 from .values import PLAIN, moment, number, ratio, words
 
 Bound = str | int | float
 
 _NOTHING, _EVERYTHING = "0", "1"
+_EMPTY = {"tags": "'[]'", "choices": "'[]'", "context": "'{}'", "text": "''"}
 _RATIO_TOLERANCE = 0.005
 
 
@@ -40,6 +41,7 @@ class _Compiler:
         self._kinds: dict[str, Callable[[Field, Term, Value], str]] = {
             "text": self._text,
             "choice": self._choice,
+            "choices": self._choices,
             "path": self._path,
             "boolean": self._boolean,
             "tags": self._tags,
@@ -58,11 +60,12 @@ class _Compiler:
     def _term(self, term: Term) -> str:
         if not term.field:
             return self._anywhere(self._exact_value(term))
-        if term.field.startswith("context.") and "context" in self._fields:
-            return self._context_key(term, term.field.removeprefix("context."))
+        name, _, key = term.field.partition(".")
+        if key and name in KEYED and "context" in self._fields:
+            return self._keyed(term, KEYED[name], key)
         known = self._fields.get(term.field)
         if known is None:
-            if term.field.partition(".")[0] in UNSUPPORTED:
+            if name in UNSUPPORTED:
                 raise ExpressionError(f"field '{term.field}' is not supported on this server")
             return _NOTHING
         if isinstance(term.value, Value) and term.value == Value("", True):
@@ -87,7 +90,7 @@ class _Compiler:
         return term.value
 
     def _present(self, known: Field) -> str:
-        empty = {"tags": "'[]'", "context": "'{}'", "text": "''"}.get(known.kind)
+        empty = _EMPTY.get(known.kind)
         if known.kind == "path":
             return _EVERYTHING
         return f"({known.sql} is not null" + (f" and {known.sql} <> {empty})" if empty else ")")
@@ -99,6 +102,10 @@ class _Compiler:
 
     def _choice(self, known: Field, term: Term, value: Value) -> str:
         return self._equal(known.sql, Value(value.text.lower(), value.prefix))
+
+    def _choices(self, known: Field, term: Term, value: Value) -> str:
+        matches = self._equal("value", Value(value.text.lower(), value.prefix))
+        return f"exists (select 1 from json_each({known.sql}) where {matches})"
 
     def _path(self, known: Field, term: Term, value: Value) -> str:
         """A folder: `a` is that one, `a/*` it and those below, `a*` those that start so."""
@@ -125,16 +132,16 @@ class _Compiler:
             return self._item("context", "", value)
         return self._worded("context", "any_has_words", value)
 
-    def _context_key(self, term: Term, key: str) -> str:
+    def _keyed(self, term: Term, sql: str, key: str) -> str:
         value = self._exact_value(term)
         self._values.append(key)
         if value == Value("", True):
-            return "exists (select 1 from json_each(context) where key = ?)"
+            return f"exists (select 1 from json_each({sql}) where key = ?)"
         if term.operator == "=":
             matches = self._equal("value", value)
         else:
             matches = self._worded("value", "has_words", value)
-        return f"exists (select 1 from json_each(context) where key = ? and {matches})"
+        return f"exists (select 1 from json_each({sql}) where key = ? and {matches})"
 
     def _item(self, column: str, where: str, value: Value) -> str:
         # The cheap look at the JSON text spares most rows the reading of it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .values import BYTES, PLAIN
+from .values import BYTES, PLAIN, SECONDS
 
 FILENAME = "substr(public_id, length(rtrim(public_id, replace(public_id, '/', ''))) + 1)"
 FOLDER = "rtrim(rtrim(public_id, replace(public_id, '/', '')), '/')"
@@ -15,14 +15,24 @@ FOLDER = "rtrim(rtrim(public_id, replace(public_id, '/', '')), '/')"
 
 @dataclass(frozen=True)
 class Field:
-    """`kind` is text, choice, path, boolean, number, date, ratio, tags or context.
+    """`kind` is text, choice, choices, path, boolean, number, date, ratio, tags or context.
 
-    `sql` is its value.
+    `sql` is its value, a JSON list of the values for choices; the searched table goes by `sought`.
     """
 
     kind: str
     sql: str
     units: dict[str, float] | None = None
+
+
+# EXIF writes the day with colons, XMP with dashes.
+_EXIF_TIME = (
+    "coalesce(json_extract(extras, '$.image_metadata.DateTimeOriginal'),"
+    " json_extract(extras, '$.image_metadata.DateTime'))"
+)
+_TAKEN = f"unixepoch(replace(substr({_EXIF_TIME}, 1, 10), ':', '-') || substr({_EXIF_TIME}, 11))"
+_OF_IMAGES = "case resource_type when 'image' then {} end"
+_OF_VIDEOS = "case resource_type when 'video' then {} end"
 
 
 def _numbers(**columns: str) -> dict[str, Field]:
@@ -50,16 +60,31 @@ FIELDS: dict[str, Field] = {
     "moderation_status": Field("choice", "json_extract(extras, '$.moderation[0].status')"),
     "moderation_kind": Field("choice", "json_extract(extras, '$.moderation[0].kind')"),
     "grayscale": Field("boolean", "json_extract(extras, '$.grayscale')"),
+    "transparent": Field("boolean", "json_extract(extras, '$.semi_transparent')"),
+    "has_audio": Field(
+        "boolean", _OF_VIDEOS.format("json_type(extras, '$.media.audio') is 'object'")
+    ),
+    "colors": Field(
+        "choices",
+        "(select json_group_array(json_extract(value, '$[0]'))"
+        " from json_each(extras, '$.predominant.google'))",
+    ),
     "face_count": Field("number", "coalesce(json_array_length(extras, '$.faces'), 0)", PLAIN),
     "etag": Field("choice", "etag"),
     "bytes": Field("number", "bytes", BYTES),
+    "duration": Field("number", "json_extract(extras, '$.media.duration')", SECONDS),
     "aspect_ratio": Field("ratio", "(1.0 * width / height)"),
+    "taken_at": Field("date", _TAKEN),
     "created_at": Field("date", "created_at"),
     "uploaded_at": Field("date", "uploaded_at"),
     "updated_at": Field("date", "uploaded_at"),
     "last_updated.updated_at": Field("date", "uploaded_at"),
 } | _numbers(
-    duration="json_extract(extras, '$.media.duration')",
+    bit_rate="json_extract(extras, '$.media.bit_rate')",
+    frame_rate="json_extract(extras, '$.media.frame_rate')",
+    transformations="(select count(*) from derived where derived.blob = sought.blob)",
+    image_pixels=_OF_IMAGES.format("width * height"),
+    video_pixels=_OF_VIDEOS.format("width * height"),
     width="width",
     height="height",
     pixels="(width * height)",
@@ -69,12 +94,17 @@ FIELDS: dict[str, Field] = {
 
 # Known to Cloudinary: to match nothing, as an unknown field does, would be a wrong answer.
 UNSUPPORTED = frozenset(
-    {"accessibility_analysis", "auto_tagging", "background_removal", "colors", "created_by"}
-    | {"faces", "illustration_score", "image_analysis", "image_metadata", "initial_dpi"}
+    {"accessibility_analysis", "auto_tagging", "background_removal", "created_by"}
+    | {"faces", "illustration_score", "image_analysis", "initial_dpi"}
     | {"metadata", "moderation", "pages_count", "quality_analysis", "quality_score"}
-    | {"taken_at", "transformations", "uploaded_by", "video_pixels", "image_pixels"}
-    | {"backup_bytes", "has_audio", "last_updated", "bit_rate", "frame_rate", "group_id"}
+    | {"uploaded_by", "backup_bytes", "last_updated", "group_id"}
 )
+
+# Fields with keys of their own, written as field.key, and the JSON objects these are looked up in.
+KEYED = {
+    "context": "context",
+    "image_metadata": "coalesce(json_extract(extras, '$.image_metadata'), '{}')",
+}
 
 # What a term without a field is looked for in.
 ANYWHERE = ("public_id", "display_name", "asset_folder", "tags", "context", "format")
@@ -83,7 +113,7 @@ ANYWHERE_IN_FOLDERS = ("name", "path")
 SORTABLE: dict[str, str] = {
     name: one.sql
     for name, one in FIELDS.items()
-    if one.kind not in ("tags", "context") and name not in ("status", "moderation_kind")
+    if one.kind not in ("tags", "context", "choices") and name not in ("status", "moderation_kind")
 }
 
 

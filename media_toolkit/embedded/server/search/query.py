@@ -6,21 +6,37 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ..errors import ApiError
 from ..protocol.form import Form
 from .compile import Bound
-from .fields import SORTABLE
+from .fields import FIELDS, SORTABLE
 from .wanted import Bucket, Order
 
 DEFAULT_RESULTS, MAX_RESULTS = 50, 500
 KNOWN = frozenset(
     {"expression", "sort_by", "max_results", "next_cursor", "aggregate", "with_field", "fields"}
 )
-WITH_FIELDS = frozenset({"context", "tags", "metadata", "image_metadata", "image_analysis"})
+# What is shown on request, and what is shown anyhow and may be asked for all the same.
+WITH_FIELDS = frozenset(
+    {"context", "tags", "metadata", "image_metadata", "image_analysis"}
+    | {"asset_id", "public_id", "folder", "asset_folder", "filename", "display_name", "format"}
+    | {"version", "resource_type", "type", "created_at", "uploaded_at", "bytes", "backup_bytes"}
+    | {"width", "height", "aspect_ratio", "pixels", "pages", "url", "secure_url", "status"}
+    | {"duration", "bit_rate", "frame_rate"}
+    | {"moderation_status", "access_mode", "access_control", "etag", "created_by", "uploaded_by"}
+)
 _GROUPED = ("format", "resource_type", "type")
-_RANGED = {"bytes": "bytes", "image_pixels": "(width * height)"}
+_RANGED = ("bytes", "duration", "image_pixels", "pixels", "video_pixels")
+# Cloudinary does not document where its categories begin; these are ours.
+_MEGA = 1_000_000
+_CATEGORIES: dict[str, tuple[int, ...]] = {
+    "bytes": (100_000, _MEGA, 10 * _MEGA, 100 * _MEGA),
+    "duration": (10, 60, 600, 3600),
+    "pixels": (100_000, _MEGA, 4 * _MEGA, 12 * _MEGA),
+}
 _MAX_SORTS = 10
 _MAX_RANGES = 50
 
@@ -154,14 +170,27 @@ def _names(form: Form, name: str, allowed: frozenset[str] | None) -> frozenset[s
 def _aggregation(item: Any) -> Aggregation:
     if isinstance(item, str) and item in _GROUPED:
         return Aggregation(item)
+    if isinstance(item, str) and item in _RANGED:
+        item = {"type": item, "ranges": _categories(item)}
     if isinstance(item, dict) and item.get("type") in _RANGED:
         ranges = item.get("ranges")
         if isinstance(ranges, list) and 1 <= len(ranges) <= _MAX_RANGES:
-            column = _RANGED[item["type"]]
+            # Only images are counted by their pixels, unless those of videos are asked for.
+            name = "image_pixels" if item["type"] == "pixels" else item["type"]
+            column = FIELDS[name].sql
             buckets = tuple(_bucket(column, one, at) for at, one in enumerate(ranges))
             return Aggregation(item["type"], buckets)
     name = item.get("type") if isinstance(item, dict) else item
     raise ApiError(400, f"Invalid value for parameter aggregate: {name}")
+
+
+def _categories(name: str) -> list[dict[str, int]]:
+    limits = _CATEGORIES[name.removeprefix("image_").removeprefix("video_")]
+    return (
+        [{"to": limits[0]}]
+        + [{"from": low, "to": high} for low, high in pairwise(limits)]
+        + [{"from": limits[-1]}]
+    )
 
 
 def _bucket(column: str, item: Any, at: int) -> Bucket:

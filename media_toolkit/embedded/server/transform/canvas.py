@@ -28,7 +28,8 @@ class Canvas:
     """A picture while it is being painted.
 
     `size` is the size that coordinates refer to. It differs from `image.size` only until the
-    first resize, when a JPEG was decoded at a reduced size. `regions` move with the picture.
+    first resize, when a JPEG was decoded at a reduced size or a document at
+    a larger one. `regions` move with the picture.
     """
 
     image: Image.Image

@@ -27,6 +27,9 @@ from .saliency import busiest_window
 from .text import Lettering, draw_text
 from .values import PAD_MODES, REGION_EFFECTS, Background, Border, Effect, Length, Rotation
 
+# What can be decoded at another size, and how many times the wanted one.
+_DRAFTED = {"JPEG": 2, "MPO": 2, "PDF": 1, "SVG": 1}
+
 Painter = Callable[[Canvas, Component], None]
 
 
@@ -91,10 +94,10 @@ def _plan(canvas: Canvas, component: Component, *, finds: bool = True) -> Plan |
 
 
 def _decode_reduced(canvas: Canvas, transformation: Transformation, *, swapped: bool) -> None:
-    """Let the JPEG decoder do the first halvings when the first component makes it small."""
-    if canvas.image.format not in ("JPEG", "MPO") or not transformation.components:
+    """Let the decoder do some of the first resize: a JPEG's halvings, a document's zoom."""
+    first = next((one for one in transformation.components if one.values.keys() - {"pg"}), None)
+    if canvas.image.format not in _DRAFTED or first is None:
         return
-    first = transformation.components[0]
     rotation: Rotation | None = first.get("a")
     if (rotation is not None and rotation.auto is not None) or _trims(first):
         return
@@ -103,9 +106,10 @@ def _decode_reduced(canvas: Canvas, transformation: Transformation, *, swapped: 
         return
     across = plan.size[0] / (plan.box[2] - plan.box[0])
     down = plan.size[1] / (plan.box[3] - plan.box[1])
+    spare = _DRAFTED[canvas.image.format]
     wanted = (
-        math.ceil(canvas.size[0] * across * 2),
-        math.ceil(canvas.size[1] * down * 2),
+        math.ceil(canvas.size[0] * across * spare),
+        math.ceil(canvas.size[1] * down * spare),
     )
     canvas.image.draft(None, (wanted[1], wanted[0]) if swapped else wanted)
 

@@ -5,8 +5,9 @@ https://cloudinary.com/documentation/image_upload_api_reference
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from ..cloud import Cloud
 from ..errors import ApiError
 from ..facts.analysis import analysed
-from ..notifications import check_url
+from ..notifications import Origin, check_url
 from ..protocol.form import Form, received
 from ..records.assets import Asset, NameTakenError
 from ..records.extras import Extras
@@ -26,7 +27,7 @@ from ..responses import add_extras
 from ..transform.eager import parse_eager, render_eager
 from .calls import add_query, delivery_type, origin, received_form, required, resource_type
 from .deletion_tokens import asset_id_of
-from .naming import check_folder, check_public_id
+from .naming import check_display_name, check_folder, check_public_id
 from .parameters import boolean, check_known, context, eager, given_extras, tags, wanted_facts
 from .storing import Storing
 
@@ -34,9 +35,10 @@ Change = Callable[[Asset], Asset]
 
 _EXPLICIT = frozenset(
     {"public_id", "invalidate", "overwrite", "tags", "context", "asset_folder", "display_name"}
+    | {"unique_display_name", "async"}
     | {"eager", "eager_async", "eager_notification_url", "face_coordinates", "custom_coordinates"}
     | {"phash", "colors", "faces", "image_metadata", "media_metadata", "exif", "moderation"}
-    | {"access_mode", "headers", "backup"}
+    | {"access_control", "access_mode", "headers", "backup"}
 )
 
 
@@ -93,11 +95,14 @@ class ChangeApi:
         source = origin(request, form)
         told = check_url(form.text("eager_notification_url"), "eager_notification_url")
         facts, change = wanted_facts(form), _explicit_change(form)
+        unique = boolean(form, "unique_display_name", False)
 
         def work() -> tuple[Asset, dict[str, Any]]:
             asset = self._cloud.records.get(*name)
             if asset is None:
                 raise ApiError(404, f"Resource not found - {public_id}")
+            if unique:
+                check_display_name(self._cloud.records, change(asset))
             path = self._cloud.blobs.path(asset.blob)
             rendered = [
                 render_eager(
@@ -127,16 +132,44 @@ class ChangeApi:
             self._cloud.notifier.relabelled(asset, changed, source)
             return changed, answer
 
-        try:
-            asset, answer = await to_thread.run_sync(work, limiter=self._cloud.painters)
-        except FileNotFoundError as error:
-            raise ApiError(404, f"Resource not found - {public_id}") from error
-        if wanted and later:
-            eager_source = replace(source, notification_url=told or source.notification_url)
-            answer["eager"] = self._storing.derive_later(asset, wanted, eager_source)
-        elif wanted:
-            await self._storing.tell_derived(asset, answer["eager"], source, told)
-        return JSONResponse(answer)
+        async def finish() -> dict[str, Any]:
+            try:
+                asset, answer = await to_thread.run_sync(work, limiter=self._cloud.painters)
+            except FileNotFoundError as error:
+                raise ApiError(404, f"Resource not found - {public_id}") from error
+            if wanted and later:
+                eager_source = replace(source, notification_url=told or source.notification_url)
+                answer["eager"] = self._storing.derive_later(asset, wanted, eager_source)
+            elif wanted:
+                await self._storing.tell_derived(asset, answer["eager"], source, told)
+            return answer
+
+        if not boolean(form, "async", False):
+            return JSONResponse(await finish())
+        return JSONResponse(self._later(finish(), name, source))
+
+    def _later(
+        self,
+        finish: Coroutine[Any, Any, dict[str, Any]],
+        name: tuple[str, str, str],
+        source: Origin,
+    ) -> dict[str, Any]:
+        """Let a change go on in the background and answer that it does; its end is an event."""
+        if self._cloud.background.is_full:
+            finish.close()
+            raise ApiError(420, "Too many asynchronous changes wait: try again later")
+        source = replace(source, batch_id=source.batch_id or secrets.token_hex(32))
+        told = dict(zip(("resource_type", "type", "public_id"), name, strict=True))
+
+        async def end() -> None:
+            try:
+                answer = await finish
+            except ApiError as error:
+                answer = {**told, "error": {"message": error.message}}
+            await run_in_threadpool(self._cloud.notifier.uploaded, answer, source)
+
+        self._cloud.background.start(end())
+        return {"status": "pending", **told, "batch_id": source.batch_id}
 
     async def rename(self, request: Request) -> Response:
         """Give an asset another public_id or type; derived images stay."""

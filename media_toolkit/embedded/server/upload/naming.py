@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ApiError
+from ..records.assets import Asset, Records
 
 MAX_LENGTH = 255
 FORBIDDEN = frozenset("?&#\\%<>+")
@@ -94,6 +95,15 @@ def choose_public_id(wanted: Naming, filename: str, extension: str | None) -> st
     elif wanted.use_asset_folder_as_prefix and wanted.asset_folder:
         name = f"{check_folder(wanted.asset_folder, 'asset_folder')}/{name}"
     return check_public_id(name)
+
+
+def check_display_name(records: Records, asset: Asset) -> None:
+    """ApiError 400 when another asset in the asset folder has this one's display name; blocks."""
+    if records.shares_display_name(asset):
+        folder = asset.asset_folder or "/"
+        raise ApiError(
+            400, f"Display name '{asset.display_name}' already exists in asset folder '{folder}'"
+        )
 
 
 def clean_filename(filename: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import ApiError
 from ..facts.formats import normal_format
 from ..notifications import check_url
+from ..protocol.access_control import Rules, read_rules
 from ..protocol.form import Form
 from ..records.extras import Box, Extras
 from .naming import Naming
@@ -29,6 +30,7 @@ _TRANSPORT = frozenset(
 )
 _HONOURED = frozenset(
     {
+        "access_control",
         "access_mode",
         "async",
         "backup",
@@ -63,12 +65,21 @@ _HONOURED = frozenset(
         "return_delete_token",
         "tags",
         "type",
+        "unique_display_name",
         "unique_filename",
         "use_asset_folder_as_public_id_prefix",
         "use_filename",
         "use_filename_as_display_name",
     }
 )
+# Add-ons, none of which is here, and how Cloudinary refuses a value that they do not know.
+ADD_ONS = {
+    "background_removal": "Background removal is invalid",
+    "categorization": "Categorization item {} is not valid",
+    "detection": "Detection invalid model '{}'",
+    "ocr": "Ocr is invalid",
+    "raw_convert": "Raw convert is invalid",
+}
 _NUMBER = re.compile(r"\d{1,6}(\.\d{1,6})?")
 _FALSE = frozenset({"0", "false", "no"})
 _TRUE = frozenset({"1", "true", "yes"})
@@ -100,6 +111,7 @@ class UploadParameters:
     display_name: str | None = None
     filename_override: str | None = None
     use_filename_as_display_name: bool = False
+    unique_display_name: bool = False
     discard_original_filename: bool = False
     transformation: str = ""
     eager_async: bool = False
@@ -139,6 +151,7 @@ def upload_parameters(form: Form) -> UploadParameters:
         display_name=form.text("display_name") or None,
         filename_override=form.text("filename_override") or None,
         use_filename_as_display_name=boolean(form, "use_filename_as_display_name", False),
+        unique_display_name=boolean(form, "unique_display_name", False),
         discard_original_filename=boolean(form, "discard_original_filename", False),
         transformation=form.text("transformation").strip("/ "),
         eager_async=boolean(form, "eager_async", False),
@@ -179,6 +192,7 @@ def given_extras(form: Form) -> Extras:
         custom_coordinates=coordinates(form, "custom_coordinates"),
         moderation=moderation,
         access_mode=access_mode,
+        access_control=access_control(form) or None,
         headers=_headers(form.text("headers")) or None,
         backup=boolean(form, "backup", False) or None,
     )
@@ -196,6 +210,13 @@ def coordinates(form: Form, name: str) -> list[Box] | None:
             raise ApiError(400, f"Invalid value for parameter {name}: {text[:200]}")
         boxes.append([round(float(number)) for number in numbers])
     return boxes
+
+
+def access_control(form: Form) -> Rules:
+    """Who may fetch the asset; lists come as one JSON text or, from forms, as several."""
+    value = form.fields.get("access_control", "")
+    texts = value if isinstance(value, list) else [value]
+    return [rule for text in texts if text.strip() for rule in read_rules(text)]
 
 
 def _headers(text: str) -> list[str]:
@@ -218,7 +239,10 @@ def check_known(form: Form, honoured: frozenset[str]) -> None:
         value = form.text(name)
         if name in honoured or name in _TRANSPORT or not value or value.lower() in _FALSE:
             continue
-        raise ApiError(400, f"Unsupported parameter on this server - {name}")
+        refusal = f"Unsupported parameter on this server - {name}"
+        if name in ADD_ONS:
+            refusal += f": {ADD_ONS[name].format(value[:100])}"
+        raise ApiError(400, refusal)
 
 
 def boolean(form: Form, name: str, default: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..errors import ApiError
 from ..protocol.form import Form
 from ..records.presets import PresetRecords, UploadPreset
+from .parameters import boolean
 
 # What an unsigned upload may say itself; everything else is the preset's.
 _UNSIGNED = (
@@ -30,6 +31,8 @@ _UNSIGNED = (
     "regions",
     "public_id_prefix",
 )
+# Settings that are no upload parameters; `live` is for streams that are recorded.
+_ABOUT_PRESET = frozenset({"disallow_public_id", "live"})
 _TRANSPORT = frozenset({"file", "timestamp", "unsigned", "cloud_name", "resource_type", "api_key"})
 
 
@@ -68,7 +71,12 @@ def apply_preset(form: Form, records: PresetRecords, *, signed: bool) -> None:
 
 
 def _merge(form: Form, preset: UploadPreset, signed: bool) -> None:
+    disallows = Form({"disallow_public_id": preset.settings.get("disallow_public_id", "")})
+    if boolean(disallows, "disallow_public_id", False) and form.text("public_id"):
+        raise ApiError(400, f"public_id is not allowed by the upload preset {preset.name}")
     for key, value in preset.settings.items():
+        if key in _ABOUT_PRESET:
+            continue
         given = form.text(key)
         if key == "tags" and given:
             form.fields[key] = f"{given},{value}"

@@ -25,7 +25,7 @@ from ..transform.eager import Eager, render_eager
 from ..transform.parse import Transformation, TransformationError
 from ..transform.render import Rendered, Surroundings, render
 from ..transform.values import ENCODABLE
-from .naming import check_folder, choose_public_id, split_filename
+from .naming import check_display_name, check_folder, choose_public_id, split_filename
 from .parameters import UploadParameters, WantedFacts
 
 
@@ -148,6 +148,8 @@ class Storing:
             stored = self._cloud.records.get(new.resource_type, new.type, new.public_id)
             if stored is not None:
                 return Prepared(new, stored)
+        if parameters.unique_display_name:
+            check_display_name(self._cloud.records, new)
         if facts.media is not None:
             new = replace(new, extras=replace(new.extras, media=facts.media))
         if facts.resource_type == "image":
