@@ -91,6 +91,23 @@ def test_f_auto_varies_by_accept(photo: Any) -> None:
         seen[answer.headers["etag"]] = kind
     assert len(seen) == 3
     assert "vary" not in photo.get("image/upload/w_100/p.jpg").headers
+    refusing = photo.get("image/upload/f_auto,q_auto,w_100/p.jpg", Accept="image/webp;q=0, */*")
+    assert refusing.headers["content-type"] == "image/jpeg"
+
+
+def test_f_auto_falls_back_on_the_format_that_the_url_names(server: Any, draw: Draw) -> None:
+    server.upload(draw(), public_id="opaque")
+    clear = io.BytesIO()
+    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(clear, "PNG")
+    server.upload(clear.getvalue(), public_id="clear")
+    for path, kind in (
+        ("f_auto/opaque.jpg", "image/jpeg"),
+        ("f_auto/opaque.png", "image/png"),
+        ("f_auto/opaque", "image/png"),
+        ("f_auto/clear.jpg", "image/png"),
+    ):
+        answer = server.get(f"image/upload/{path}", Accept="*/*")
+        assert answer.headers["content-type"] == kind, path
 
 
 def test_requests_for_one_image_at_the_same_time_make_it_once(photo: Any) -> None:

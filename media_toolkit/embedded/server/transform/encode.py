@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ _PILLOW_NAMES = {
     "ico": "ICO",
     "jp2": "JPEG2000",
 }
+_CHOSEN_BY_ACCEPT = frozenset({"image/avif", "image/webp"})
 _MAX_AUTO_AVIF_PIXELS = 4_000_000
 _MAX_ICON_SIDE = 256
 _WITHOUT_ALPHA = frozenset({"jpg", "bmp"})
@@ -37,11 +39,11 @@ def choose_auto_format(
 
     AVIF takes seconds for large pictures, so those become WebP.
     Otherwise PNG for what is transparent, JPEG for photographs and what browsers cannot show,
-    and the stored format for the rest.
+    and the `stored` format, or the one that the URL names, for the rest.
     """
+    accepted = accepted_formats(accept)
     if animated:
-        return "webp" if "image/webp" in accept.lower() else "gif"
-    accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        return "webp" if "image/webp" in accepted else "gif"
     if "image/avif" in accepted and pixels <= _MAX_AUTO_AVIF_PIXELS:
         return "avif"
     if "image/webp" in accepted:
@@ -49,6 +51,17 @@ def choose_auto_format(
     if transparent:
         return "png"
     return stored if stored in ("jpg", "png", "gif") else "jpg"
+
+
+def accepted_formats(accept: str) -> frozenset[str]:
+    """Which of the formats that `f_auto` may choose an Accept header names, but for `q=0`."""
+    read = set()
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        refused = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+        if name in _CHOSEN_BY_ACCEPT and not refused:
+            read.add(name)
+    return frozenset(read)
 
 
 def encode(

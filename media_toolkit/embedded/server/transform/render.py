@@ -77,7 +77,7 @@ def render(
     if wanted == "auto":
         wanted = choose_auto_format(
             accept,
-            stored,
+            extension or stored,
             has_alpha(first),
             pixels=first.width * first.height,
             animated=len(frames) > 1,

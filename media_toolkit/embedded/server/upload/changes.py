@@ -135,6 +135,8 @@ class ChangeApi:
             eager_source = replace(source, notification_url=told or source.notification_url)
             answer["eager"] = self._storing.derive_later(asset, wanted, eager_source)
         elif wanted:
+            # No other event tells the call's own URL that this call has done its work.
+            told = told or source.notification_url
             await self._storing.tell_derived(asset, answer["eager"], source, told)
         return JSONResponse(answer)
 
