@@ -66,6 +66,7 @@ def test_a_transformation_gives_this_size_and_format(
         ("p.exe", "Invalid extension in transformation: exe"),
         ("w_10/p.pdf", "Invalid extension in transformation: pdf"),
         ("w_1000,f_ico/p.jpg", "Requested image is too large for ico"),
+        ("c_scale,w_17000,h_9/p.webp", "Requested image is too large for webp"),
         ("/".join(["w_10"] * 1000) + "/p.jpg", "Too many transformation components"),
     ],
 )
@@ -75,6 +76,21 @@ def test_what_is_not_understood_is_400_and_named(photo: Any, path: str, message:
     assert answer.headers["x-cld-error"].startswith(message)
     assert answer.json()["error"]["message"].startswith(message)
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_an_animation_whose_frames_would_differ_in_size_is_refused(server: Any) -> None:
+    frames = [Image.new("RGB", (60, 40), "white") for _ in range(2)]
+    frames[0].paste("red", (5, 5, 25, 25))
+    frames[1].paste("red", (5, 5, 45, 35))
+    for kind in ("GIF", "WEBP"):
+        moving = io.BytesIO()
+        options = {"duration": 100, "lossless": True}
+        frames[0].save(moving, kind, save_all=True, append_images=frames[1:], **options)
+        server.upload(moving.getvalue(), public_id="moving")
+        answer = server.get(f"image/upload/e_trim/moving.{kind.lower()}")
+        assert answer.status_code == 400
+        assert "e_trim" in answer.headers["x-cld-error"]
+        assert server.picture("image/upload/e_trim/moving.png").size == (20, 20)
 
 
 def test_f_auto_varies_by_accept(photo: Any) -> None:

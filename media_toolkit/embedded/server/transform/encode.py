@@ -27,7 +27,8 @@ _PILLOW_NAMES = {
 }
 _CHOSEN_BY_ACCEPT = frozenset({"image/avif", "image/webp"})
 _MAX_AUTO_AVIF_PIXELS = 4_000_000
-_MAX_ICON_SIDE = 256
+# What a side may have at most, in pixels, where a format has its own bound.
+_MAX_SIDES = {"ico": 256, "webp": 16383}
 _WITHOUT_ALPHA = frozenset({"jpg", "bmp"})
 _KEEP_PROFILE = frozenset({"jpg", "png", "webp", "avif", "tiff"})
 
@@ -75,13 +76,14 @@ def encode(
     `quality` 1-100 is for formats with loss; PNG and the others stay without loss.
     TransformationError for a size that the format cannot hold.
     """
+    _check_size(image, name)
     profile = image.info.get("icc_profile")
     if has_alpha(image) and name in _WITHOUT_ALPHA:
         image = flattened(image)
     if name == "jp2" and image.mode == "LA":
         image = image.convert("RGBA")
     if name == "ico":
-        image = _icon(image)
+        image = image.convert("RGBA")
     if name == "png":
         image = _with_depth(image, flags)
     options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags))
@@ -103,8 +105,13 @@ def encode_animation(
 ) -> bytes:
     """Frames of one size as a moving GIF or WebP; `times` in milliseconds a frame.
 
-    `loop` is how often it plays, 0 for ever, None for once.
+    `loop` is how often it plays, 0 for ever, None for once. TransformationError for frames of
+    several sizes and for a size that the format cannot hold.
     """
+    _check_size(frames[0], name)
+    if len({frame.size for frame in frames}) > 1:
+        # Only trimming makes frames of one file differ.
+        raise TransformationError("Unsupported transformation of an animation - e_trim")
     options: dict[str, Any] = {"duration": list(times)}
     if name == "gif":
         options |= {"disposal": 2, "optimize": False}
@@ -164,12 +171,13 @@ def _profile_suits(profile: bytes, image: Image.Image) -> bool:
     return profile[16:20] == space
 
 
-def _icon(image: Image.Image) -> Image.Image:
-    if max(image.size) > _MAX_ICON_SIDE:
+def _check_size(image: Image.Image, name: str) -> None:
+    most = _MAX_SIDES.get(name)
+    if most is not None and max(image.size) > most:
         raise TransformationError(
-            f"Requested image is too large for ico: at most {_MAX_ICON_SIDE} pixels a side"
+            f"Requested image is too large for {name}: {image.width}x{image.height}, "
+            f"at most {most} pixels a side"
         )
-    return image.convert("RGBA")
 
 
 def _with_depth(image: Image.Image, flags: frozenset[str]) -> Image.Image:
