@@ -26,6 +26,7 @@ _PILLOW_NAMES = {
     "jp2": "JPEG2000",
 }
 _CHOSEN_BY_ACCEPT = frozenset({"image/avif", "image/webp"})
+_LARGE_PIXELS = 12_000_000
 _MAX_AUTO_AVIF_PIXELS = 4_000_000
 # What a side may have at most, in pixels, where a format has its own bound.
 _MAX_SIDES = {"ico": 256, "webp": 16383}
@@ -86,7 +87,8 @@ def encode(
         image = image.convert("RGBA")
     if name == "png":
         image = _with_depth(image, flags)
-    options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags))
+    is_large = image.width * image.height > _LARGE_PIXELS
+    options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags, is_large))
     if name == "ico":
         options["sizes"] = [image.size]
     if name in _KEEP_PROFILE and profile and _profile_suits(profile, image):
@@ -137,7 +139,10 @@ def _indexed(frame: Image.Image) -> Image.Image:
     return rgba
 
 
-def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str, Any]:
+def _options(
+    name: str, quality: Quality, flags: frozenset[str], is_large: bool
+) -> Mapping[str, Any]:
+    """What Pillow is told; for large pictures less effort, which would take half a minute."""
     number = quality.number
     if name == "jpg":
         return {
@@ -147,11 +152,11 @@ def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str,
             "subsampling": "4:4:4" if quality.chroma == "444" else "4:2:0",
         }
     if name == "webp":
-        return {"quality": number, "method": 4, "lossless": number == 100, "exact": False}
+        return {"quality": number, "method": 1 if is_large else 4, "lossless": number == 100}
     if name == "avif":
-        return {"quality": number, "speed": 8, "max_threads": 1}
+        return {"quality": number, "speed": 10 if is_large else 8, "max_threads": 1}
     if name == "png":
-        return {"optimize": False, "compress_level": 6}
+        return {"optimize": False, "compress_level": 1 if is_large else 6}
     if name == "tiff":
         return {"compression": "tiff_lzw"}
     return {}
