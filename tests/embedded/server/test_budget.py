@@ -79,6 +79,17 @@ def test_the_sizes_of_any_chain_are_those_that_are_painted() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["e_blur/e_sepia", "l_s/l_s,x_90/u_s", "r_max/o_50/a_hflip", "bo_5px_solid_red/b_blue"]
+)
+def test_what_is_not_resized_is_foretold_exactly(text: str) -> None:
+    budget, image = Budget(), Image.new("RGB", (100, 60))
+    paint(
+        image, parse_transformation(text), open_layer=lambda _: nullcontext(STICKER), budget=budget
+    )
+    assert forecast(text, image.size).work == Budget().pixels - budget.pixels
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "/".join(["w_7000,h_7000"] * 9),

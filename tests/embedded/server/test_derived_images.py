@@ -66,6 +66,7 @@ def test_a_transformation_gives_this_size_and_format(
         ("p.exe", "Invalid extension in transformation: exe"),
         ("w_10/p.pdf", "Invalid extension in transformation: pdf"),
         ("w_1000,f_ico/p.jpg", "Requested image is too large for ico"),
+        ("w_6000,h_5000,f_avif/p.jpg", "Requested image is too large for avif"),
         ("c_scale,w_17000,h_9/p.webp", "Requested image is too large for webp"),
         ("/".join(["w_10"] * 1000) + "/p.jpg", "Too many transformation components"),
     ],

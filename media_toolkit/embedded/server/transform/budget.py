@@ -27,8 +27,7 @@ class Budget:
 
     def spend(self, size: Size) -> None:
         """Count one more picture of that size."""
-        if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
-            raise TransformationError(f"Requested image is too large: {size[0]}x{size[1]}")
+        check_size(size)
         self.pixels -= size[0] * size[1]
         if self.pixels < 0 or time.monotonic() > self.deadline:
             raise TransformationError(_TOO_COMPLEX)
@@ -41,3 +40,9 @@ class Budget:
         if work * self.frames > self.pixels:
             raise TransformationError(_TOO_COMPLEX)
         self.frames = max(1, self.frames - 1)
+
+
+def check_size(size: Size) -> None:
+    """TransformationError for a picture that is too large, also in between."""
+    if max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
+        raise TransformationError(f"Requested image is too large: {size[0]}x{size[1]}")

@@ -26,6 +26,8 @@ _PILLOW_NAMES = {
     "jp2": "JPEG2000",
 }
 _CHOSEN_BY_ACCEPT = frozenset({"image/avif", "image/webp"})
+# Their encoders take some 40 bytes of memory a pixel.
+_MAX_PIXELS = {"avif": 25_000_000, "jp2": 25_000_000}
 _LARGE_PIXELS = 12_000_000
 _MAX_AUTO_AVIF_PIXELS = 4_000_000
 # What a side may have at most, in pixels, where a format has its own bound.
@@ -177,12 +179,12 @@ def _profile_suits(profile: bytes, image: Image.Image) -> bool:
 
 
 def _check_size(image: Image.Image, name: str) -> None:
-    most = _MAX_SIDES.get(name)
-    if most is not None and max(image.size) > most:
-        raise TransformationError(
-            f"Requested image is too large for {name}: {image.width}x{image.height}, "
-            f"at most {most} pixels a side"
-        )
+    side, pixels = _MAX_SIDES.get(name), _MAX_PIXELS.get(name)
+    told = f"Requested image is too large for {name}: {image.width}x{image.height}, at most"
+    if side is not None and max(image.size) > side:
+        raise TransformationError(f"{told} {side} pixels a side")
+    if pixels is not None and image.width * image.height > pixels:
+        raise TransformationError(f"{told} {pixels // 1_000_000} Megapixels")
 
 
 def _with_depth(image: Image.Image, flags: frozenset[str]) -> Image.Image:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from .budget import MAX_TURNED_SIDE, TURN_COST
+from .budget import MAX_TURNED_SIDE, TURN_COST, check_size
 from .geometry import Plan, Regions, Size, layer_place, plan_resize, relative_to
 from .layers import ImageLayer
 from .overlay import grown_size
@@ -36,7 +36,7 @@ class Forecast:
     def follow(self, components: tuple[Component, ...]) -> int:
         """The work of the whole chain; TransformationError when one of its sizes is too large."""
         for component in components:
-            for step in (_trim, _turn_to_fit, _resize, _layer, _effect, _border, _opacity, _turn):
+            for step in _STEPS:
                 step(self, component)
         return self.work
 
@@ -54,7 +54,9 @@ class Forecast:
             return None
 
     def paint(self, size: Size, times: int = 1) -> None:
-        """Go on with a picture of that size."""
+        """Go on with a picture of that size; TransformationError when it is too large."""
+        if self.is_sure:
+            check_size(size)
         self.size = size
         self.work += size[0] * size[1] * times
 
@@ -63,7 +65,7 @@ def _trim(ahead: Forecast, component: Component) -> None:
     effect: Effect | None = component.get("e")
     if effect is not None and effect.name == "trim":
         ahead.is_sure = False
-        ahead.paint(ahead.size)
+        ahead.paint(ahead.size, 2)
 
 
 def _turn_to_fit(ahead: Forecast, component: Component) -> None:
@@ -81,6 +83,12 @@ def _resize(ahead: Forecast, component: Component) -> None:
     if plan is not None:
         ahead.paint(plan.canvas)
         ahead.regions = ahead.regions.moved(plan.moved)
+        return
+    # Painters count when they are called for, also where they find nothing to do. Before a
+    # resize that is not told: a JPEG may have been decoded at a reduced size by then.
+    effect: Effect | None = component.get("e")
+    called = ("a" in component.values) + (effect is not None and effect.name != "trim")
+    ahead.paint(ahead.size, called + bool({"w", "h", "ar", "c"} & component.values.keys()))
 
 
 def _layer(ahead: Forecast, component: Component) -> None:
@@ -104,14 +112,15 @@ def _with_layer(ahead: Forecast, component: Component, step: LayerStep, *, is_un
     ahead.work += layer.follow(components)
     ahead.is_sure = layer.is_sure
     x, y = layer_place(component, base, layer.size, ahead.dpr, ahead.regions)
-    if is_under:
-        result = layer.size
-        if "no_overflow" not in flags:
-            result = grown_size(layer.size, base, (-x, -y))
-    elif {"no_overflow", "tiled", "cutter"} & set(flags) or "blend" in component.values:
-        result = base
-    else:
-        result = grown_size(base, layer.size, (x, y))
+    keeps = {"no_overflow"} if is_under else {"no_overflow", "tiled", "cutter"}
+    result = layer.size if is_under else base
+    if not keeps & set(flags) and (is_under or "blend" not in component.values):
+        result = (
+            grown_size(layer.size, base, (-x, -y))
+            if is_under
+            else grown_size(base, layer.size, (x, y))
+        )
+        ahead.work += result[0] * result[1]
     if result != base:
         ahead.regions = Regions()
     return result
@@ -127,7 +136,7 @@ def _border(ahead: Forecast, component: Component) -> None:
     border: Border | None = component.get("bo")
     if border is not None:
         around = 2 * round(border.width * ahead.dpr)
-        ahead.paint((ahead.size[0] + around, ahead.size[1] + around))
+        ahead.paint((ahead.size[0] + around, ahead.size[1] + around), 2)
         ahead.regions = Regions()
     elif "r" in component.values:
         ahead.paint(ahead.size)
@@ -142,9 +151,28 @@ def _turn(ahead: Forecast, component: Component) -> None:
     rotation: Rotation | None = component.get("a")
     for degrees in rotation.steps if rotation is not None else ():
         if isinstance(degrees, float) and degrees:
-            ahead.paint(turned_size(ahead.size, degrees), TURN_COST if degrees % 90 else 1)
-    if rotation is not None and rotation.steps:
-        ahead.regions = Regions()
+            ahead.paint(turned_size(ahead.size, degrees), TURN_COST if degrees % 90 else 0)
+    if rotation is not None:
+        ahead.paint(ahead.size)
+        ahead.regions = Regions() if rotation.steps else ahead.regions
+
+
+def _background(ahead: Forecast, component: Component) -> None:
+    if "b" in component.values:
+        ahead.paint(ahead.size)
+
+
+_STEPS: tuple[Callable[[Forecast, Component], None], ...] = (
+    _trim,
+    _turn_to_fit,
+    _resize,
+    _layer,
+    _effect,
+    _border,
+    _opacity,
+    _turn,
+    _background,
+)
 
 
 def turned_size(size: Size, degrees: float) -> Size:

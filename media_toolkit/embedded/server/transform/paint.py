@@ -7,6 +7,7 @@ write a painter here, and enter it in `PAINTERS`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -58,7 +59,9 @@ def paint(
     size = image.size if turned < 5 else (image.height, image.width)
     known, cost = regions or Regions(), budget or Budget()
     canvas = Canvas(image, size, size, transformation.dpr, known, open_layer, cost, ground)
-    ahead = Forecast(size, size, canvas.dpr, lambda layer: _layer_size(canvas, layer), known)
+    # Some formats tell their orientation at their end only: no picture is measured twice.
+    measure = functools.cache(lambda layer: _layer_size(canvas, layer))
+    ahead = Forecast(size, size, canvas.dpr, measure, known)
     canvas.budget.foresee(ahead.follow(transformation.components))
     _decode_reduced(canvas, transformation, swapped=turned >= 5)
     canvas.image.load()
