@@ -19,7 +19,7 @@ def write_part(title: str, command: str, text: str) -> None:
     known = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Results\n"
     pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     if pattern.search(known):
-        known = pattern.sub(lambda _: part, known)
+        known = pattern.sub(lambda _: f"{part}\n", known).rstrip() + "\n"
     else:
         known = f"{known.rstrip()}\n\n{part}"
     RESULTS.write_text(known, encoding="utf-8")

@@ -24,6 +24,7 @@ from .records.assets import Asset, Records
 from .records.derived import Derived
 from .responses import Responses
 from .transform.eager import Eager
+from .transform.encode import accepted_formats
 from .transform.geometry import Box, Regions
 from .transform.layers import ImageLayer
 from .transform.parse import MissingLayerError, Transformation, parse_transformation
@@ -270,7 +271,6 @@ def derived_key(
     between the client reads."""
     reads = ""
     if transformation.last("f") == "auto":
-        known = ("image/avif", "image/webp")
-        reads = ",".join(name for name in known if name in accept.lower())
+        reads = ",".join(sorted(accepted_formats(accept)))
     parts = (asset.blob, transformation.full, extension or "", reads, *around)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

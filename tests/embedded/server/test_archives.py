@@ -118,9 +118,11 @@ def test_a_signed_download_opens_private_assets_until_it_expires(server: Any, dr
             f"{server.api}/image/download", params=server.signed(public_id="a/secret", **fields)
         )
 
-    assert download(type="private", format="png").content == data
+    original = download(type="private", format="png")
+    assert (original.content, original.headers["content-type"]) == (data, "image/png")
     attached = download(type="private", format="jpg", attachment="true")
     assert attached.content[:2] == b"\xff\xd8"
+    assert attached.headers["content-type"] == "image/jpeg"
     assert attached.headers["content-disposition"] == "attachment; filename*=UTF-8''secret.jpg"
     later = str(int(time.time()) + 7200)
     for end in (later, f"{later}.042"):

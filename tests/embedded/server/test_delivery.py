@@ -87,6 +87,31 @@ def test_ranges_are_served(server: Any, size: int) -> None:
     assert server.get("raw/upload/d.bin", Range="bytes=0-9", If_Range='"x"').status_code == 200
 
 
+def test_a_range_of_the_version_of_a_date_is_served(server: Any) -> None:
+    data = os.urandom(100)
+    server.upload(data, "d.bin", "raw", public_id="d.bin")
+    date = server.get("raw/upload/d.bin").headers["last-modified"]
+    same = server.get("raw/upload/d.bin", Range="bytes=0-9", If_Range=date)
+    assert (same.status_code, same.content) == (206, data[:10])
+    earlier = "Mon, 01 Jan 2001 00:00:00 GMT"
+    other = server.get("raw/upload/d.bin", Range="bytes=0-9", If_Range=earlier)
+    assert (other.status_code, other.content) == (200, data)
+
+
+def test_numbers_beyond_all_bounds_in_headers_are_no_failure(server: Any) -> None:
+    data = os.urandom(100)
+    server.upload(data, "d.bin", "raw", public_id="d.bin")
+    digits = "9" * 6000
+    assert server.get("raw/upload/d.bin", Range=f"bytes={digits}-").status_code == 416
+    assert server.get("raw/upload/d.bin", Range="bytes=-0").status_code == 416
+    suffix = server.get("raw/upload/d.bin", Range=f"bytes=-{digits}")
+    assert (suffix.status_code, suffix.content) == (206, data)
+    to_the_end = server.get("raw/upload/d.bin", Range=f"bytes={'0' * 6000}1-{digits}")
+    assert (to_the_end.status_code, to_the_end.content) == (206, data[1:])
+    since = f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"
+    assert server.get("raw/upload/d.bin", If_Modified_Since=since).content == data
+
+
 def test_head_answers_the_headers_alone(server: Any, draw: Draw) -> None:
     stored = server.upload(draw(), public_id="p")
     answer = server.session.head(stored["url"])

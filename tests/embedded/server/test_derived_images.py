@@ -66,6 +66,8 @@ def test_a_transformation_gives_this_size_and_format(
         ("p.exe", "Invalid extension in transformation: exe"),
         ("w_10/p.pdf", "Invalid extension in transformation: pdf"),
         ("w_1000,f_ico/p.jpg", "Requested image is too large for ico"),
+        ("w_6000,h_5000,f_avif/p.jpg", "Requested image is too large for avif"),
+        ("c_scale,w_17000,h_9/p.webp", "Requested image is too large for webp"),
         ("/".join(["w_10"] * 1000) + "/p.jpg", "Too many transformation components"),
     ],
 )
@@ -75,6 +77,21 @@ def test_what_is_not_understood_is_400_and_named(photo: Any, path: str, message:
     assert answer.headers["x-cld-error"].startswith(message)
     assert answer.json()["error"]["message"].startswith(message)
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_an_animation_whose_frames_would_differ_in_size_is_refused(server: Any) -> None:
+    frames = [Image.new("RGB", (60, 40), "white") for _ in range(2)]
+    frames[0].paste("red", (5, 5, 25, 25))
+    frames[1].paste("red", (5, 5, 45, 35))
+    for kind in ("GIF", "WEBP"):
+        moving = io.BytesIO()
+        options = {"duration": 100, "lossless": True}
+        frames[0].save(moving, kind, save_all=True, append_images=frames[1:], **options)
+        server.upload(moving.getvalue(), public_id="moving")
+        answer = server.get(f"image/upload/e_trim/moving.{kind.lower()}")
+        assert answer.status_code == 400
+        assert "e_trim" in answer.headers["x-cld-error"]
+        assert server.picture("image/upload/e_trim/moving.png").size == (20, 20)
 
 
 def test_f_auto_varies_by_accept(photo: Any) -> None:
@@ -91,6 +108,23 @@ def test_f_auto_varies_by_accept(photo: Any) -> None:
         seen[answer.headers["etag"]] = kind
     assert len(seen) == 3
     assert "vary" not in photo.get("image/upload/w_100/p.jpg").headers
+    refusing = photo.get("image/upload/f_auto,q_auto,w_100/p.jpg", Accept="image/webp;q=0, */*")
+    assert refusing.headers["content-type"] == "image/jpeg"
+
+
+def test_f_auto_falls_back_on_the_format_that_the_url_names(server: Any, draw: Draw) -> None:
+    server.upload(draw(), public_id="opaque")
+    clear = io.BytesIO()
+    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(clear, "PNG")
+    server.upload(clear.getvalue(), public_id="clear")
+    for path, kind in (
+        ("f_auto/opaque.jpg", "image/jpeg"),
+        ("f_auto/opaque.png", "image/png"),
+        ("f_auto/opaque", "image/png"),
+        ("f_auto/clear.jpg", "image/png"),
+    ):
+        answer = server.get(f"image/upload/{path}", Accept="*/*")
+        assert answer.headers["content-type"] == kind, path
 
 
 def test_requests_for_one_image_at_the_same_time_make_it_once(photo: Any) -> None:

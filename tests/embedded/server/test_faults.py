@@ -71,6 +71,10 @@ def test_a_limit_counts_admin_calls_only(faulty: Any, draw: Draw) -> None:
     assert faulty.admin("ping").headers["X-FeatureRateLimit-Limit"] == "2"
     faulty.upload(draw(), public_id="p")
     assert faulty.get("image/upload/p.png").status_code == 200
+    end_faults(faulty)
+    faulty.fault(limit=0)
+    refused = faulty.admin("ping")
+    assert (refused.status_code, refused.headers["X-FeatureRateLimit-Limit"]) == (420, "0")
 
 
 def test_a_connection_dropped_before_leaves_nothing(faulty: Any, draw: Draw) -> None:

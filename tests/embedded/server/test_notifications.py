@@ -134,6 +134,9 @@ def test_changes_are_told(server: Any, draw: Draw, listener: Listener) -> None:
     assert told["notification_type"] == "eager"
     assert told["batch_id"]
     assert told["eager"][0]["width"] == 10
+    call("explicit", public_id="b", eager="w_11", type="upload")
+    told = listener.next()
+    assert (told["notification_type"], told["eager"][0]["width"]) == ("eager", 11)
     call("destroy", public_id="b")
     told = listener.next()
     assert told["notification_type"] == "delete"

@@ -228,6 +228,19 @@ def test_huge_headers_and_endless_fields_are_refused(server: Any) -> None:
     assert server.admin("ping").status_code == 200
 
 
+@pytest.mark.parametrize("depth", [900, 990, 2000, 100_000])
+def test_json_nested_without_end_is_refused(server: Any, depth: int) -> None:
+    body = b'{"a":' * depth + b"1" + b"}" * depth
+    answer = server.session.post(
+        f"{server.api}/image/upload",
+        data=body,
+        auth=server.auth,
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 400
+    assert server.admin("ping").status_code == 200
+
+
 def test_an_upload_without_end_is_broken_off(
     start_server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

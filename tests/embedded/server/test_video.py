@@ -108,6 +108,19 @@ def test_what_only_looks_like_a_video_is_refused(server: Any, data: bytes) -> No
     assert server.files() == []
 
 
+def test_a_film_in_an_unknown_codec_is_refused(server: Any, film: Film) -> None:
+    refused = server.post_upload(film().replace(b"avc1", b"zzzz"), "x.mp4", "video")
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == "Unsupported video format or file"
+
+
+def test_sound_in_an_unknown_codec_is_left_out(server: Any, film: Film) -> None:
+    data = film().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz")
+    assert "audio" not in server.upload(data, "x.mp4", "video", public_id="m")
+    _, pictures, samples, _ = watched(server.get("video/upload/w_80/m.mp4"))
+    assert (len(pictures), samples) == (20, 0)
+
+
 def test_a_playlist_in_disguise_reads_no_other_file(server: Any) -> None:
     lines = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
     assert server.post_upload(lines, "m.m3u8", "video").status_code == 400

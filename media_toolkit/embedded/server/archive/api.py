@@ -5,6 +5,7 @@ https://cloudinary.com/documentation/image_upload_api_reference#generate_archive
 
 from __future__ import annotations
 
+import mimetypes
 import re
 import secrets
 import time
@@ -22,6 +23,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from ..cloud import Cloud
 from ..disk.blobs import IncomingFile
 from ..errors import ApiError
+from ..facts.formats import MEDIA_TYPES
 from ..protocol.authentication import check_upload
 from ..protocol.form import Form, received
 from ..records.assets import Asset, Listing
@@ -118,7 +120,8 @@ class ArchiveApi:
             last = public_id.rpartition("/")[2]
             named = f"{last}.{extension}" if extension else last
             headers["Content-Disposition"] = _attachment(named)
-        return FileResponse(path, headers=headers, filename=None)
+        guessed = MEDIA_TYPES.get(extension or "") or mimetypes.guess_type(public_id)[0]
+        return FileResponse(path, headers=headers, media_type=guessed or "application/octet-stream")
 
     async def download_backup(self, request: Request) -> Response:
         """One kept version of an asset, or the one that is current."""

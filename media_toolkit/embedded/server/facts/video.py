@@ -68,7 +68,7 @@ def examine_video(path: Path, kind: str) -> dict[str, Any]:
     """
     with opened(path, kind) as container:
         video = main_video(container)
-        sound = container.streams.audio[0] if container.streams.audio else None
+        sound = main_sound(container)
         if video is None and sound is None:
             raise ApiError(400, "Unsupported video format or file")
         facts: dict[str, Any] = {}
@@ -103,11 +103,22 @@ def examine_video(path: Path, kind: str) -> dict[str, Any]:
 
 
 def main_video(container: InputContainer) -> Any:
-    """The first video stream that is no picture of a cover."""
+    """The first video stream that is no picture of a cover, None when there is none.
+
+    ApiError 400 when nobody knows how to decode it.
+    """
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise ApiError(400, "Unsupported video format or file")
             return stream
     return None
+
+
+def main_sound(container: InputContainer) -> Any:
+    """The first audio stream that can be decoded, None when there is none."""
+    decodable = (one for one in container.streams.audio if one.codec_context is not None)
+    return next(decodable, None)
 
 
 def _streams(container: InputContainer, video: Any, sound: Any) -> dict[str, Any]:

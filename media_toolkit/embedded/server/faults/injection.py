@@ -28,6 +28,8 @@ from ..errors import ApiError
 
 _STATUSES = range(400, 600)
 _DROPS = ("before", "after")
+# Admin calls an hour on Cloudinary's free plan.
+_USUAL_LIMIT = 500
 FAULTS_PATH = "/_faults"
 MAX_FAULTS = 100
 MAX_LATENCY_S = 600.0
@@ -232,18 +234,18 @@ def _is_limited(scope: Scope) -> bool:
     )
 
 
-async def _refuse(status: int, send: Send, limit: int | None = None) -> None:
+async def _refuse(status: int, send: Send, limit: int = _USUAL_LIMIT) -> None:
     """Answer as Cloudinary does when it refuses or fails; 420 with its headers."""
     message = f"Error on purpose: status {status}"
     headers = {"Content-Type": "application/json; charset=utf-8", "X-Cld-Error": message}
     if status in (420, 429):
         reset = (int(time.time()) // 3600 + 1) * 3600
         moment = datetime.fromtimestamp(reset, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        message = f"Rate Limit Exceeded. Limit of {limit or 500} api operations reached."
+        message = f"Rate Limit Exceeded. Limit of {limit} api operations reached."
         message += f" Try again on {moment}"
         headers |= {
             "X-Cld-Error": message,
-            "X-FeatureRateLimit-Limit": str(limit or 500),
+            "X-FeatureRateLimit-Limit": str(limit),
             "X-FeatureRateLimit-Remaining": "0",
             "X-FeatureRateLimit-Reset": formatdate(reset, usegmt=True),
         }

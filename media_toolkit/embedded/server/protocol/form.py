@@ -226,7 +226,7 @@ def add_json(form: Form, body: bytes) -> None:
     """Take the fields of a JSON object; ApiError 400 when it is none."""
     try:
         values = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, "Malformed JSON body") from error
     if not isinstance(values, dict):
         raise ApiError(400, "Malformed JSON body: an object is needed")
@@ -242,11 +242,13 @@ def _json_text(value: Any) -> str:
     refused."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = value if isinstance(value, str) else json.dumps(value)
     try:
+        text = value if isinstance(value, str) else json.dumps(value)
         text.encode()
     except UnicodeEncodeError as error:
         raise ApiError(400, "Malformed JSON body: not valid Unicode") from error
+    except RecursionError as error:
+        raise ApiError(400, "Malformed JSON body: nested too deeply") from error
     return text
 
 

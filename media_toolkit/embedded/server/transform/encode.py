@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +25,13 @@ _PILLOW_NAMES = {
     "ico": "ICO",
     "jp2": "JPEG2000",
 }
+_CHOSEN_BY_ACCEPT = frozenset({"image/avif", "image/webp"})
+# Their encoders take some 40 bytes of memory a pixel.
+_MAX_PIXELS = {"avif": 25_000_000, "jp2": 25_000_000}
+_LARGE_PIXELS = 12_000_000
 _MAX_AUTO_AVIF_PIXELS = 4_000_000
-_MAX_ICON_SIDE = 256
+# What a side may have at most, in pixels, where a format has its own bound.
+_MAX_SIDES = {"ico": 256, "webp": 16383}
 _WITHOUT_ALPHA = frozenset({"jpg", "bmp"})
 _KEEP_PROFILE = frozenset({"jpg", "png", "webp", "avif", "tiff"})
 
@@ -37,11 +43,11 @@ def choose_auto_format(
 
     AVIF takes seconds for large pictures, so those become WebP.
     Otherwise PNG for what is transparent, JPEG for photographs and what browsers cannot show,
-    and the stored format for the rest.
+    and the `stored` format, or the one that the URL names, for the rest.
     """
+    accepted = accepted_formats(accept)
     if animated:
-        return "webp" if "image/webp" in accept.lower() else "gif"
-    accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        return "webp" if "image/webp" in accepted else "gif"
     if "image/avif" in accepted and pixels <= _MAX_AUTO_AVIF_PIXELS:
         return "avif"
     if "image/webp" in accepted:
@@ -49,6 +55,17 @@ def choose_auto_format(
     if transparent:
         return "png"
     return stored if stored in ("jpg", "png", "gif") else "jpg"
+
+
+def accepted_formats(accept: str) -> frozenset[str]:
+    """Which of the formats that `f_auto` may choose an Accept header names, but for `q=0`."""
+    read = set()
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        refused = any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+        if name in _CHOSEN_BY_ACCEPT and not refused:
+            read.add(name)
+    return frozenset(read)
 
 
 def encode(
@@ -62,16 +79,18 @@ def encode(
     `quality` 1-100 is for formats with loss; PNG and the others stay without loss.
     TransformationError for a size that the format cannot hold.
     """
+    _check_size(image, name)
     profile = image.info.get("icc_profile")
     if has_alpha(image) and name in _WITHOUT_ALPHA:
         image = flattened(image)
     if name == "jp2" and image.mode == "LA":
         image = image.convert("RGBA")
     if name == "ico":
-        image = _icon(image)
+        image = image.convert("RGBA")
     if name == "png":
         image = _with_depth(image, flags)
-    options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags))
+    is_large = image.width * image.height > _LARGE_PIXELS
+    options = dict(_options(name, quality or Quality(DEFAULT_QUALITY), flags, is_large))
     if name == "ico":
         options["sizes"] = [image.size]
     if name in _KEEP_PROFILE and profile and _profile_suits(profile, image):
@@ -90,8 +109,13 @@ def encode_animation(
 ) -> bytes:
     """Frames of one size as a moving GIF or WebP; `times` in milliseconds a frame.
 
-    `loop` is how often it plays, 0 for ever, None for once.
+    `loop` is how often it plays, 0 for ever, None for once. TransformationError for frames of
+    several sizes and for a size that the format cannot hold.
     """
+    _check_size(frames[0], name)
+    if len({frame.size for frame in frames}) > 1:
+        # Only trimming makes frames of one file differ.
+        raise TransformationError("Unsupported transformation of an animation - e_trim")
     options: dict[str, Any] = {"duration": list(times)}
     if name == "gif":
         options |= {"disposal": 2, "optimize": False}
@@ -117,7 +141,10 @@ def _indexed(frame: Image.Image) -> Image.Image:
     return rgba
 
 
-def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str, Any]:
+def _options(
+    name: str, quality: Quality, flags: frozenset[str], is_large: bool
+) -> Mapping[str, Any]:
+    """What Pillow is told; for large pictures less effort, which would take half a minute."""
     number = quality.number
     if name == "jpg":
         return {
@@ -127,11 +154,11 @@ def _options(name: str, quality: Quality, flags: frozenset[str]) -> Mapping[str,
             "subsampling": "4:4:4" if quality.chroma == "444" else "4:2:0",
         }
     if name == "webp":
-        return {"quality": number, "method": 4, "lossless": number == 100, "exact": False}
+        return {"quality": number, "method": 1 if is_large else 4, "lossless": number == 100}
     if name == "avif":
-        return {"quality": number, "speed": 8, "max_threads": 1}
+        return {"quality": number, "speed": 10 if is_large else 8, "max_threads": 1}
     if name == "png":
-        return {"optimize": False, "compress_level": 6}
+        return {"optimize": False, "compress_level": 1 if is_large else 6}
     if name == "tiff":
         return {"compression": "tiff_lzw"}
     return {}
@@ -151,12 +178,13 @@ def _profile_suits(profile: bytes, image: Image.Image) -> bool:
     return profile[16:20] == space
 
 
-def _icon(image: Image.Image) -> Image.Image:
-    if max(image.size) > _MAX_ICON_SIDE:
-        raise TransformationError(
-            f"Requested image is too large for ico: at most {_MAX_ICON_SIDE} pixels a side"
-        )
-    return image.convert("RGBA")
+def _check_size(image: Image.Image, name: str) -> None:
+    side, pixels = _MAX_SIDES.get(name), _MAX_PIXELS.get(name)
+    told = f"Requested image is too large for {name}: {image.width}x{image.height}, at most"
+    if side is not None and max(image.size) > side:
+        raise TransformationError(f"{told} {side} pixels a side")
+    if pixels is not None and image.width * image.height > pixels:
+        raise TransformationError(f"{told} {pixels // 1_000_000} Megapixels")
 
 
 def _with_depth(image: Image.Image, flags: frozenset[str]) -> Image.Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .parse import Component, TransformationError
 from .values import PAD_MODES, Gravity, Length
@@ -65,6 +65,19 @@ class Plan:
     def pads(self) -> bool:
         """Whether the canvas is larger than the picture on it."""
         return self.canvas != self.size
+
+    def moved(self, box: Box) -> Box | None:
+        """Where a region of the source is on the canvas, None when it was cut away."""
+        across = self.size[0] / (self.box[2] - self.box[0])
+        down = self.size[1] / (self.box[3] - self.box[1])
+        left = max((box[0] - self.box[0]) * across, 0.0)
+        top = max((box[1] - self.box[1]) * down, 0.0)
+        right = min((box[2] - self.box[0]) * across, float(self.size[0]))
+        bottom = min((box[3] - self.box[1]) * down, float(self.size[1]))
+        if right - left < 1 or bottom - top < 1:
+            return None
+        x, y = self.offset
+        return (left + x, top + y, right + x, bottom + y)
 
 
 @dataclass(frozen=True)
@@ -247,7 +260,43 @@ def _fill_pad(wanted: _Wanted) -> Plan:
     return Plan(_window(wanted, shown, factor), size, canvas, offset)
 
 
-def place(component: Component, outer: Size, inner: Size) -> tuple[int, int]:
+def layer_place(
+    component: Component, base: Size, size: Size, dpr: float, regions: Regions
+) -> tuple[int, int]:
+    """Where a layer lies on a picture of size `base`; may be partly outside.
+
+    TransformationError for a gravity that no stored coordinates of the picture answer.
+    """
+    values = dict(component.values)
+    for key in ("x", "y"):
+        length: Length | None = values.get(key)
+        if length is not None and not length.fraction:
+            values[key] = Length(length.value * dpr)
+    gravity: Gravity | None = component.get("g")
+    region = regions.named(gravity.regions) if gravity is not None else None
+    if gravity is not None and (gravity.auto or gravity.regions) and region is None:
+        raise TransformationError("Unsupported gravity for a layer without stored coordinates")
+    if region is None:
+        return _layer_corner(Component(values), base, size)
+    x, y = _layer_corner(Component({**values, "g": None}), (0, 0), size)
+    return (
+        x + round((region[0] + region[2]) / 2),
+        y + round((region[1] + region[3]) / 2),
+    )
+
+
+def relative_to(component: Component, base: Size, dpr: float) -> Component:
+    """Fractions of a layer's sides as fractions of the picture that it is laid over."""
+    values = dict(component.values)
+    for key, side in (("w", base[0]), ("h", base[1])):
+        length: Length | None = values.get(key)
+        if length is not None and length.fraction and length.of_original is None:
+            # Lengths in pixels are multiplied by the dpr, which the base has in it already.
+            values[key] = replace(length, value=length.value * side / dpr, fraction=False)
+    return Component(values)
+
+
+def _layer_corner(component: Component, outer: Size, inner: Size) -> tuple[int, int]:
     """Where a layer of size `inner` lies on a picture, in whole pixels; may be outside."""
     gravity: Gravity = component.get("g") or Gravity()
     if gravity.at_xy:

@@ -7,9 +7,9 @@ write a painter here, and enter it in `PAINTERS`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 from PIL import Image, ImageOps
 
@@ -19,13 +19,23 @@ from .canvas import Canvas, Opener, no_layers
 from .colors import BLACK, CLEAR, WHITE, Color
 from .corners import bordered, round_corners
 from .effects import EFFECTS, trim_box
-from .geometry import Box, Plan, Regions, Size, part, place, plan_resize
-from .layers import TextLayer
-from .parse import Component, LayerStep, Transformation, TransformationError
+from .forecast import Forecast
+from .geometry import (
+    Box,
+    Plan,
+    Regions,
+    Size,
+    layer_place,
+    part,
+    plan_resize,
+    relative_to,
+)
+from .layers import ImageLayer, TextLayer
+from .parse import Component, LayerStep, Transformation
 from .pixels import edge_color, flattened, has_alpha, orientation, plain, to_srgb
 from .saliency import busiest_window
 from .text import Lettering, draw_text
-from .values import PAD_MODES, REGION_EFFECTS, Background, Border, Effect, Length, Rotation
+from .values import PAD_MODES, REGION_EFFECTS, Background, Border, Effect, Rotation
 
 # What can be decoded at another size, and how many times the wanted one.
 _DRAFTED = {"JPEG": 2, "MPO": 2, "PDF": 1, "SVG": 1}
@@ -52,7 +62,10 @@ def paint(
     size = image.size if turned < 5 else (image.height, image.width)
     known, cost = regions or Regions(), budget or Budget()
     canvas = Canvas(image, size, size, transformation.dpr, known, open_layer, cost, ground)
-    canvas.budget.foresee(transformation.components, transformation.dpr, size)
+    # Some formats tell their orientation at their end only: no picture is measured twice.
+    measure = functools.cache(lambda layer: _layer_size(canvas, layer))
+    ahead = Forecast(size, size, canvas.dpr, measure, known)
+    canvas.budget.foresee(ahead.follow(transformation.components))
     _decode_reduced(canvas, transformation, swapped=turned >= 5)
     canvas.image.load()
     if turned > 1:
@@ -127,10 +140,7 @@ def _turn_to_fit(canvas: Canvas, component: Component) -> None:
     plan = _plan(canvas, component)
     if plan is None:
         return
-    wanted, present = plan.canvas, canvas.size
-    if (wanted[0] > wanted[1] and present[0] < present[1]) or (
-        wanted[0] < wanted[1] and present[0] > present[1]
-    ):
+    if rotation.turns(canvas.size, plan.canvas):
         turn = Image.Transpose.ROTATE_270
         if rotation.auto == "auto_left":
             turn = Image.Transpose.ROTATE_90
@@ -158,21 +168,7 @@ def _resize(canvas: Canvas, component: Component) -> None:
     if component.get("c") in PAD_MODES:
         resized = _padded(resized, plan, component.get("b"), canvas)
     canvas.replace(resized)
-    canvas.regions = canvas.regions.moved(lambda box: _moved(box, plan))
-
-
-def _moved(box: Box, plan: Plan) -> Box | None:
-    """Where a region is after a plan, None when it was cut away."""
-    across = plan.size[0] / (plan.box[2] - plan.box[0])
-    down = plan.size[1] / (plan.box[3] - plan.box[1])
-    left = max((box[0] - plan.box[0]) * across, 0.0)
-    top = max((box[1] - plan.box[1]) * down, 0.0)
-    right = min((box[2] - plan.box[0]) * across, float(plan.size[0]))
-    bottom = min((box[3] - plan.box[1]) * down, float(plan.size[1]))
-    if right - left < 1 or bottom - top < 1:
-        return None
-    x, y = plan.offset
-    return (left + x, top + y, right + x, bottom + y)
+    canvas.regions = canvas.regions.moved(plan.moved)
 
 
 def _cut_and_scale(canvas: Canvas, plan: Plan) -> Image.Image:
@@ -311,7 +307,7 @@ def _layer(canvas: Canvas, component: Component) -> None:
     flags = component.get("fl", ())
     above = _layer_picture(canvas, component.get("u" if under else "l"), "relative" in flags)
     base = canvas.image
-    at = _layer_place(canvas, component, above.size)
+    at = layer_place(component, base.size, above.size, canvas.dpr, canvas.regions)
     blend: str | None = component.get("blend")
     if under:
         # The layer is what the picture is put on, and the picture stays what is placed around.
@@ -345,23 +341,9 @@ def _check_grown(
         canvas.budget.spend(overlay.grown_size(below, above, at))
 
 
-def _layer_place(canvas: Canvas, component: Component, size: Size) -> overlay.Point:
-    values = dict(component.values)
-    for key in ("x", "y"):
-        length: Length | None = values.get(key)
-        if length is not None and not length.fraction:
-            values[key] = Length(length.value * canvas.dpr)
-    gravity = component.get("g")
-    region = canvas.regions.named(gravity.regions) if gravity is not None else None
-    if gravity is not None and (gravity.auto or gravity.regions) and region is None:
-        raise TransformationError("Unsupported gravity for a layer without stored coordinates")
-    if region is None:
-        return place(Component(values), canvas.image.size, size)
-    x, y = place(Component({**values, "g": None}), (0, 0), size)
-    return (
-        x + round((region[0] + region[2]) / 2),
-        y + round((region[1] + region[3]) / 2),
-    )
+def _layer_size(canvas: Canvas, layer: ImageLayer) -> Size:
+    with canvas.open_layer(layer) as opened:
+        return opened.size if orientation(opened) < 5 else (opened.height, opened.width)
 
 
 def _layer_picture(canvas: Canvas, step: LayerStep, relative: bool) -> Image.Image:
@@ -384,20 +366,9 @@ def _layer_picture(canvas: Canvas, step: LayerStep, relative: bool) -> Image.Ima
         budget=canvas.budget,
     )
     if relative:
-        components = tuple(_relative_to(one, canvas.image.size, canvas.dpr) for one in components)
+        components = tuple(relative_to(one, canvas.image.size, canvas.dpr) for one in components)
     _apply(inner, components)
     return inner.image
-
-
-def _relative_to(component: Component, base: Size, dpr: float) -> Component:
-    """Fractions of a layer's sides as fractions of the picture that it is laid over."""
-    values = dict(component.values)
-    for key, side in (("w", base[0]), ("h", base[1])):
-        length: Length | None = values.get(key)
-        if length is not None and length.fraction and length.of_original is None:
-            # Lengths in pixels are multiplied by the dpr, which the base has in it already.
-            values[key] = replace(length, value=length.value * side / dpr, fraction=False)
-    return Component(values)
 
 
 def _text_picture(

@@ -77,7 +77,7 @@ def render(
     if wanted == "auto":
         wanted = choose_auto_format(
             accept,
-            stored,
+            extension or stored,
             has_alpha(first),
             pixels=first.width * first.height,
             animated=len(frames) > 1,
@@ -111,6 +111,7 @@ def _painted(
         painted = paint(image, transformation, around.regions, around.open_layer, budget)
         return [_with_profile(painted, image)], [0]
     still = without_automatic_gravity(transformation)
+    budget.frames = count
     frames, times, pixels = [], [], 0
     for number in range(count):
         image.seek(number)

@@ -71,6 +71,11 @@ class Rotation:
     ignore: bool = False
     auto: str | None = None
 
+    def turns(self, present: tuple[int, int], wanted: tuple[int, int]) -> bool:
+        """Whether `auto` turns a picture: its shape is the other one, upright or lying."""
+        upright = wanted[0] < wanted[1] and present[0] > present[1]
+        return upright or (wanted[0] > wanted[1] and present[0] < present[1])
+
 
 @dataclass(frozen=True)
 class Length:

@@ -17,7 +17,7 @@ from av.container import InputContainer, OutputContainer
 from PIL import Image
 
 from ..errors import ApiError
-from ..facts.video import main_video, opened, seconds
+from ..facts.video import main_sound, main_video, opened, seconds
 from .budget import Budget
 from .colors import BLACK
 from .encode import choose_auto_format, encode
@@ -173,8 +173,7 @@ class _Transcoding:
         self._deadline = time.monotonic() + MAX_SECONDS
         self._start, self._end = cut(transformation, seconds(container) or float("inf"))
         silent = transformation.last("ac") == "none"
-        sounds = container.streams.audio
-        self._sound = sounds[0] if sounds and not silent else None
+        self._sound = None if silent else main_sound(container)
         self._size = (0, 0)
 
     def run(self) -> Rendered:

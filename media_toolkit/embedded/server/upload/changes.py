@@ -141,7 +141,9 @@ class ChangeApi:
                 eager_source = replace(source, notification_url=told or source.notification_url)
                 answer["eager"] = self._storing.derive_later(asset, wanted, eager_source)
             elif wanted:
-                await self._storing.tell_derived(asset, answer["eager"], source, told)
+                # No other event tells the call's own URL that this call has done its work.
+                eager_told = told or source.notification_url
+                await self._storing.tell_derived(asset, answer["eager"], source, eager_told)
             return answer
 
         if not boolean(form, "async", False):
