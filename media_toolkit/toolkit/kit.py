@@ -1,0 +1,205 @@
+"""Connecting, and what holds the parts together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from media_toolkit.asset import Asset
+from media_toolkit.identity import Identity
+from media_toolkit.settings import CloudAccount, Settings
+from media_toolkit.toolkit.changing import Changing
+from media_toolkit.toolkit.reading import Reading
+from media_toolkit.toolkit.uploading import Uploading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from media_toolkit.cloud.signature_doctor import SignatureExplanation
+    from media_toolkit.doctor import Diagnosis
+    from media_toolkit.embedded.stack import EmbeddedStack
+    from media_toolkit.notebook.gallery import Gallery
+    from media_toolkit.store.database import Database
+
+
+def connect(settings: Settings | None = None, *, user_id: str | None = None) -> MediaToolkit:
+    """Connect to Cloudinary and Postgres, or to the embedded stack where they are not set.
+
+    On the embedded stack pending migrations are applied; of a real database's they are only
+    told: `python -m media_toolkit migrate` applies them.
+
+    Args:
+        settings: all of them; read from environment, `.env` and `st.secrets` unless given.
+        user_id: who acts; MEDIA_TOOLKIT_USER or the system's user unless given.
+
+    Raises:
+        SettingsError: for half an account. EmbeddedStackError: when the stack does not start.
+        Unavailable: when Postgres cannot be reached.
+    """
+    # Here and not above: `import media_toolkit` stays light, and the SDK, which reads
+    # CLOUDINARY_URL when it is imported, comes after our own check of it.
+    from media_toolkit.store import migrations
+    from media_toolkit.store.database import Database
+
+    settings = settings or Settings()
+    account, url, stack = settings.cloud, settings.pooled_url, None
+    if account is None or url is None:
+        from media_toolkit.embedded.stack import EmbeddedStack
+
+        stack = EmbeddedStack.join(settings)
+        account, url = account or stack.account, url or stack.database_url
+    database = Database(url, settings.direct_url)
+    if settings.pooled_url is None and settings.policy is not None:
+        migrations.migrate(database, settings.policy)
+    if settings.pooled_url is not None:
+        waiting = [m.name for m in migrations.pending(database)]
+        if waiting:
+            warnings.warn(
+                f"the database lacks {', '.join(waiting)}; run: python -m media_toolkit migrate",
+                stacklevel=2,
+            )
+    return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
+
+
+class MediaToolkit(Uploading, Reading, Changing):
+    """One account, one database, one user. Made by `connect`; a context manager.
+
+    Threads may share one; two may differ in everything: there is no global state.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        account: CloudAccount,
+        database: Database,
+        stack: EmbeddedStack | None,
+        user_id: str,
+    ) -> None:
+        from media_toolkit.browser import BrowserUploads
+        from media_toolkit.cloud.client import CloudClient
+        from media_toolkit.cloud.transformation import delivery_url
+        from media_toolkit.library import Library
+        from media_toolkit.notifications import Notifications
+        from media_toolkit.store.arrivals import ArrivalStore
+        from media_toolkit.store.assets import AssetStore
+        from media_toolkit.store.changes import AssetChanges
+        from media_toolkit.store.intents import IntentStore
+        from media_toolkit.store.notifications import NotificationStore
+
+        self.settings = settings
+        self.account = account
+        self.identity = _identity(settings, user_id)
+        self._stack = stack
+        self._database = database
+        self._client = CloudClient(account)
+        self._store = AssetStore(database)
+        self._intents = IntentStore(database)
+        changes = AssetChanges(database)
+        self._library = Library(self._client, self._store, changes, self._intents)
+        heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
+        self._notifications = Notifications(
+            self._client, self._intents, heard, settings.unclaimed_owner
+        )
+        self._browser = BrowserUploads(
+            account,
+            settings.upload_policy,
+            self._library,
+            self._store,
+            self._intents,
+            heard,
+            ArrivalStore(database),
+        )
+
+    def acting_as(self, user_id: str) -> MediaToolkit:
+        """The same account and database as another user; shares the connections."""
+        other = object.__new__(MediaToolkit)
+        other.__dict__.update(self.__dict__, identity=_identity(self.settings, user_id))
+        return other
+
+    def url(self, asset: Asset | str, preset: str | None = None, **transformation: Any) -> str:
+        """The delivery URL of an asset: original, by preset, or by a transformation.
+
+        Args:
+            asset: an Asset, or the public_id of a saved one.
+            preset: thumbnail, preview, square, banner, avatar or grayscale.
+            transformation: the SDK's words: width, height, crop, gravity, effect, …
+
+        Raises:
+            TransformationError: for an unknown preset or parameter. NotFound: no such asset.
+        """
+        from media_toolkit.cloud.transformation import delivery_url
+
+        found = self.asset(asset) if isinstance(asset, str) else asset
+        return delivery_url(self.account, found, preset, **transformation)
+
+    def gallery(
+        self, assets: pd.DataFrame | Iterable[Asset] | None = None, *, limit: int = 48
+    ) -> Gallery:
+        """A grid of thumbnails for a notebook; the newest assets unless given."""
+        from media_toolkit.notebook.gallery import assets_of, build_gallery
+
+        if assets is None:
+            assets = self.page(limit=limit).items
+        elif hasattr(assets, "columns"):
+            assets = assets_of(assets)
+        return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
+
+    def explain_signature(
+        self, request_params: Mapping[str, Any], error_message: str
+    ) -> SignatureExplanation:
+        """Why Cloudinary refused a signature: its string beside ours, and the cause.
+
+        Works on this machine alone. The usual mistakes are tried until one gives the signature
+        that was refused, so that the cause is shown and not guessed.
+
+        Args:
+            request_params: what the program signed and sent, as it has them (lists, booleans);
+                `signature`, `api_key` and `file` may be among them. {} if unknown.
+            error_message: Cloudinary's, `Invalid Signature …` or `Stale request …`.
+
+        Returns:
+            Its `cause`, `evidence` and `hint`, both strings, and whether it `is_proven`.
+        """
+        from media_toolkit.cloud.signature_doctor import explain
+
+        return explain(request_params, error_message, self.account)
+
+    def migrate(self) -> list[str]:
+        """Apply pending migrations and the chosen policy on the direct connection; their names."""
+        from media_toolkit.store import migrations
+
+        return migrations.migrate(self._database, self.settings.policy)
+
+    def doctor(self) -> Diagnosis:
+        """What is configured and reachable, what is wrong and how to mend it."""
+        from media_toolkit.doctor import diagnose
+
+        return diagnose(self.settings, self._client, self._database)
+
+    def close(self) -> None:
+        """Give connections back and leave the embedded stack; it ends with its last user."""
+        self._client.close()
+        self._database.close()
+        if self._stack is not None:
+            self._stack.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "the embedded stack" if self._stack is not None else self.account.cloud_name
+        return f"<MediaToolkit on {where} as {self.identity.user_id}>"
+
+
+def _identity(settings: Settings, user_id: str) -> Identity:
+    return Identity(user_id, "admin" if user_id in settings.admins else "user")
