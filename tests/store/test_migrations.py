@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import media_toolkit as mt
 from media_toolkit.identity import Identity
@@ -176,3 +180,42 @@ def test_a_file_that_fails_is_named_and_leaves_nothing(
     assert [m.name for m in migrations.pending(empty_database)] == ["9000_bad"]
     with empty_database.direct() as connection:
         assert connection.scalar(sa.text("SELECT to_regclass('half')")) is None
+
+
+_OF_WORDS = st.text(st.sampled_from("aBcÉßǅ中Ⅻ17٣ _-/.,'\"\\{}\t\n\u2028🌷"), max_size=30)
+_LONG = _OF_WORDS | st.builds(lambda text, times: text * times, _OF_WORDS, st.integers(1, 60))
+
+
+@pytest.fixture
+def words_of_before(database: Database) -> Iterator[sa.Connection]:
+    """As the owner, with the function that made the words of rows saved before 0032."""
+    (first,) = (m.sql for m in migrations.migrations() if m.name == "0010_search")
+    made = re.search(r"CREATE FUNCTION media_toolkit_rules\.words\(.*?END \$\$;", first, re.S)
+    assert made is not None
+    with database.direct() as connection:
+        before = made[0].replace("media_toolkit_rules.words", "pg_temp.words")
+        connection.exec_driver_sql(before.replace("%", "%%"))
+        yield connection
+
+
+@pytest.mark.parametrize("route", ["direct"])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    public_id=_LONG,
+    name=st.none() | _LONG,
+    tags=st.lists(st.none() | _LONG, max_size=4),
+    context=st.dictionaries(_OF_WORDS, _LONG, max_size=3),
+)
+def test_words_made_sooner_are_the_words_of_before(
+    words_of_before: sa.Connection,
+    public_id: str,
+    name: str | None,
+    tags: list[str | None],
+    context: dict[str, str],
+) -> None:
+    """Otherwise rows would be found by one set of words or the other, by when they were saved."""
+    given_row = "(:public_id, :name, CAST(:tags AS text[]), CAST(:context AS jsonb))"
+    both = sa.text(f"SELECT pg_temp.words{given_row}, media_toolkit_rules.words{given_row}")
+    values = {"public_id": public_id, "name": name, "tags": tags, "context": json.dumps(context)}
+    before, now = words_of_before.execute(both, values).one()
+    assert before == now
