@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from media_toolkit.errors import SignatureError
 
 RESOURCE_TYPES = ("image", "video", "raw")
+_DELIVERY_TYPE = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +77,38 @@ class Asset:
     @classmethod
     def _read(cls, response: Mapping[str, Any], user_id: str) -> Self:
         url = response.get("secure_url") or response.get("url")
-        missing = [k for k in ("public_id", "resource_type") if not response.get(k)]
-        missing += [] if url else ["secure_url"]
-        if missing:
+        public_id, resource_type = response.get("public_id"), response.get("resource_type")
+        if not (public_id and resource_type and url):
+            needed = {"public_id": public_id, "resource_type": resource_type, "secure_url": url}
+            missing = ", ".join(name for name, value in needed.items() if not value)
             raise SignatureError(
-                f"not a Cloudinary response: {', '.join(missing)} missing",
+                f"not a Cloudinary response: {missing} missing",
                 hint="pass the whole JSON that the upload answered",
             )
-        if response["resource_type"] not in RESOURCE_TYPES:
-            raise ValueError(f"unknown resource_type {response['resource_type']!r}")
-        if not re.fullmatch(
-            r"[a-z_]{1,40}", delivery_type := str(response.get("type") or "upload")
-        ):
+        if resource_type not in RESOURCE_TYPES:
+            raise ValueError(f"unknown resource_type {resource_type!r}")
+        delivery_type = str(response.get("type") or "upload")
+        if delivery_type != "upload" and not _DELIVERY_TYPE.fullmatch(delivery_type):
             raise ValueError(f"unknown type {delivery_type!r}")
-        created = response.get("created_at")
-        public_id = str(response["public_id"])
+        public_id, url = str(public_id), str(url)
+        created, duration = response.get("created_at"), response.get("duration")
+        raw = dict(response)
+        raw.pop("signature", None)
+        raw.pop("api_key", None)
         # Accounts with dynamic folders answer asset_folder, with fixed folders the id's path is it.
         folder = response.get("asset_folder") or response.get("folder")
         return cls(
             public_id=public_id,
-            media_url=str(url),
-            resource_type=str(response["resource_type"]),
+            media_url=url,
+            resource_type=str(resource_type),
             user_id=user_id,
             asset_id=response.get("asset_id"),
             delivery_type=delivery_type,
             version=_whole(response.get("version")),
-            format=response.get("format") or _extension(str(url)),
+            format=response.get("format") or _extension(url),
             width=_whole(response.get("width")),
             height=_whole(response.get("height")),
-            duration=float(response["duration"]) if response.get("duration") else None,
+            duration=float(duration) if duration else None,
             bytes=_whole(response.get("bytes")),
             tags=tuple(response.get("tags") or ()),
             context=flat_context(response.get("context")),
@@ -113,7 +117,7 @@ class Asset:
             etag=response.get("etag"),
             phash=response.get("phash"),
             created_at=datetime.fromisoformat(created) if created else None,
-            raw={k: v for k, v in response.items() if k not in ("signature", "api_key")},
+            raw=raw,
         )
 
     @classmethod

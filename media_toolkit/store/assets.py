@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -81,15 +80,11 @@ class AssetStore:
 
         Raises:
             Conflict: when a row belongs to another user; its whole batch is left out.
+            StoreError: naming the asset that Postgres cannot hold; likewise.
             Unavailable: Postgres stayed away; batches before this one are stored, and saving
                 all again is safe.
         """
-        wanted, report = saving.distinct(assets), SaveReport()
-        for start in range(0, len(wanted), saving.BATCH_ROWS):
-            batch = wanted[start : start + saving.BATCH_ROWS]
-            write = partial(saving.write, assets=batch, identity=identity, revive=revive)
-            report += saving.save_batch(self._database, batch, identity, write)
-        return report
+        return saving.save_batches(self._database, assets, identity, revive)
 
     def refuse_foreign(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> None:
         """Say before an upload that it would overwrite somebody else's, seen or not.

@@ -69,6 +69,11 @@ def is_passing(error: BaseException) -> bool:
     return is_away(error) or _sqlstate(error) in _CONCURRENT
 
 
+def is_of_data(error: BaseException | None) -> bool:
+    """Whether Postgres refused a value, such as a number out of the range of its column."""
+    return error is not None and (_sqlstate(error) or "").startswith("22")
+
+
 @contextmanager
 def our_errors() -> Iterator[None]:
     """Errors of psycopg2, SQLAlchemy and ADBC as ours, with what to do next.
@@ -150,10 +155,15 @@ def _cause(error: Exception) -> str:
 
 
 def diagnosis(error: BaseException) -> dict[str, str]:
-    """What Postgres itself said of a driver's error: primary, hint and position where told."""
+    """What Postgres itself said of a driver's error: primary, hint and, where told, its place:
+    context, of psycopg2, or position, of ADBC."""
     original: Any = getattr(error, "orig", error)
     if (diag := getattr(original, "diag", None)) is not None:
-        told = {name: getattr(diag, f"message_{name}", None) for name in ("primary", "hint")}
+        told = {
+            "primary": diag.message_primary,
+            "hint": diag.message_hint,
+            "context": diag.context,
+        }
         return {name: text for name, text in told.items() if text}
     return {
         bytes(name).decode().rpartition("_")[2].lower(): bytes(text).decode()

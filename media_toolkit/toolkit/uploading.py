@@ -52,10 +52,14 @@ class Uploading(Parts):
     def save_many(self, responses: Iterable[Mapping[str, Any]]) -> SaveReport:
         """Save trusted responses (own uploads, an Admin listing) without asking Cloudinary.
 
+        Args:
+            responses: any number; of a generator two batches of 100,000 are held at most.
+
         Raises:
             Conflict: a row belongs to another user; its batch of 100,000 is left out.
+            SignatureError: naming what is no response; batches before it are stored.
         """
-        assets = [Asset.from_response(r, self.identity.user_id) for r in responses]
+        assets = (Asset.from_response(r, self.identity.user_id) for r in responses)
         return self._store.save_many(assets, self.identity)
 
     def sign_upload(self, *, resource_type: str = "auto", **options: Any) -> SignedUpload:

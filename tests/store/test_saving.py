@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -181,14 +185,97 @@ def test_a_hundred_thousand_rows_hold_or_not_at_all(store: AssetStore) -> None:
     assert store.count(AssetFilter(user_id="ana"), ANA, is_exact=True) == BATCH_ROWS
 
 
-@pytest.mark.parametrize("number", [1, 600], ids=["few", "by COPY"])
-def test_what_postgres_cannot_hold_is_an_error_of_ours_and_nothing_is_stored(
+@pytest.mark.parametrize("number", [1, 3, 600], ids=["one", "few", "by COPY"])
+def test_what_postgres_cannot_hold_is_named_and_nothing_is_stored(
     store: AssetStore, number: int
 ) -> None:
-    too_wide = [replace(asset(n), width=10**12) for n in range(number)]
-    with pytest.raises(mt.StoreError, match="out of range for type integer"):
-        store.save_many(too_wide, ANA)
+    rows = [asset(n) for n in range(number)]
+    rows[number // 2] = wide = replace(rows[number // 2], width=10**12)
+    with pytest.raises(mt.StoreError, match="out of range for type integer") as refused:
+        store.save_many(rows, ANA)
+    assert refused.value.ids == (str(wide),) == (f"image/upload/photo{number // 2}",)
+    assert str(wide) in refused.value.message
+    assert "leave it out" in refused.value.hint
     assert store.count(AssetFilter(), ANA) == 0
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
+    """As many as COPY is taken for, so that a thousand rows are batches enough."""
+    monkeypatch.setattr("media_toolkit.store.saving.BATCH_ROWS", COPY_FROM_ROWS)
+    return COPY_FROM_ROWS
+
+
+def test_batches_are_saved_in_order_and_counted_together(
+    store: AssetStore, small_batches: int
+) -> None:
+    last = 3 * small_batches + 10
+    again = [asset(0, version=2000), asset(1)]
+    report = store.save_many([*(asset(n) for n in range(last)), *again], ANA)
+    assert report == SaveReport(inserted=last, updated=1, unchanged=1)
+    newest = store.page(AssetFilter(), ANA, limit=20).items
+    assert [row.public_id for row in newest] == [f"photo{last - n}" for n in range(1, 21)]
+    full = [asset(n) for n in range(small_batches)]
+    assert store.save_many(full, ANA) == SaveReport(unchanged=small_batches)
+
+
+def test_a_source_is_read_in_the_callers_thread_and_two_batches_ahead_at_most(
+    store: AssetStore, small_batches: int
+) -> None:
+    alive: list[weakref.ref[Pinned]] = []
+    most = 0
+
+    def source() -> Iterator[mt.Asset]:
+        nonlocal most
+        for n in range(6 * small_batches):
+            assert threading.current_thread() is caller
+            raw = Pinned(number=n)
+            alive.append(weakref.ref(raw))
+            if n % 50 == 0:
+                alive[:] = [one for one in alive if one() is not None]
+                most = max(most, len(alive))
+            yield asset(n, raw=raw)
+
+    caller = threading.current_thread()
+    assert store.save_many(source(), ANA).inserted == 6 * small_batches
+    assert most <= 2 * small_batches + 100
+
+
+class Pinned(dict[str, int]):
+    """A response whose end can be seen."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_source_that_breaks_off_leaves_whole_batches(
+    store: AssetStore, small_batches: int, error: type[BaseException]
+) -> None:
+    def source() -> Iterator[mt.Asset]:
+        yield from (asset(n) for n in range(2 * small_batches + 7))
+        raise error
+
+    with pytest.raises(error):
+        store.save_many(source(), ANA)
+    assert store.count(AssetFilter(), ANA) == 2 * small_batches
+    assert not [t for t in threading.enumerate() if t.name.startswith("media_toolkit_save")]
+
+
+def test_a_refused_batch_ends_the_reading_of_a_slow_source(
+    store: AssetStore, small_batches: int
+) -> None:
+    store.save(asset(small_batches, "bob"), BOB)
+    read = 0
+
+    def source() -> Iterator[mt.Asset]:
+        nonlocal read
+        for read in range(5 * small_batches):
+            if read > 2 * small_batches:
+                time.sleep(0.05)
+            yield asset(read)
+
+    with pytest.raises(mt.Conflict, match=f"image/photo{small_batches}"):
+        store.save_many(source(), ANA)
+    assert read < 3 * small_batches
+    assert store.count(AssetFilter(user_id="ana"), ANA) == small_batches
 
 
 def test_no_rows_are_no_work(store: AssetStore) -> None:
