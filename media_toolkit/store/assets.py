@@ -16,6 +16,7 @@ from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.matching import matching
+from media_toolkit.store.newest import newest
 from media_toolkit.store.saving import SaveReport
 from media_toolkit.store.schema import files
 
@@ -181,15 +182,20 @@ class AssetStore:
         backwards = before is not None and after is None
 
         def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
-            found = matching(connection, wanted, self._database.reads_kept(connection))
-            key = sa.tuple_(*found.key)
-            query = sa.select(files).select_from(found.source).where(*found.conditions)
+            reads_kept = self._database.reads_kept(connection)
+            found = matching(connection, wanted, reads_kept)
+            key, beyond = sa.tuple_(*found.key), list[sa.ColumnElement[bool]]()
             if after is not None:
-                query = query.where(key < sa.tuple_(*filters.read_cursor(after)))
+                beyond.append(key < sa.tuple_(*filters.read_cursor(after)))
             if before is not None:
-                query = query.where(key > sa.tuple_(*filters.read_cursor(before)))
-            query = query.order_by(*found.order(not backwards)).limit(limit + 1)
-            rows = connection.execute(query).mappings().all()
+                beyond.append(key > sa.tuple_(*filters.read_cursor(before)))
+            rows: Sequence[sa.RowMapping] | None = None
+            if found.search is not None and reads_kept and found.source is files:
+                rows = newest(connection, wanted, found.search, beyond, limit + 1, not backwards)
+            if rows is None:
+                query = sa.select(files).select_from(found.source).where(*found.conditions, *beyond)
+                query = query.order_by(*found.order(not backwards)).limit(limit + 1)
+                rows = connection.execute(query).mappings().all()
             if not rows or (after is None and before is None):
                 return rows, 1
             first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]

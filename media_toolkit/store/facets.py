@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,14 +15,15 @@ from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
 from media_toolkit.store.matching import matching, words_of
 from media_toolkit.store.schema import counts, files
-from media_toolkit.store.searching import estimate
+from media_toolkit.store.searching import Search, estimates
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
 # What `cloudinary_files_counts` knows of an asset.
 _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
-# One asset in so many has its words in an index of their own, `cloudinary_files_words_sample`.
-_SAMPLE = 8
+# One asset in so many has its words in an index of their own, `cloudinary_files_words_sample` and
+# `_small_sample`: for the more common words the smaller one.
+_SAMPLES = (64, 8)
 # The totals where all may be read, else one's own share.
 _TAGS = """
 SELECT sum(assets)::bigint AS n, tag FROM (
@@ -78,7 +80,7 @@ def count(
     Raises:
         FilterError: for a value that cannot be read.
     """
-    conditions = wanted.conditions()
+    wanted.conditions()  # what cannot be read is said before Postgres is asked
 
     def read(connection: sa.Connection) -> Count:
         reads_kept = database.reads_kept(connection)
@@ -87,16 +89,12 @@ def count(
         found = matching(connection, wanted, reads_kept)
         if is_exact:
             return Count(_size(connection, found.thin()))
-        about = None
-        if "text" in words_of(wanted):
-            about = estimate(connection, sa.select(files.c.id).where(*conditions))
-            some = found.thin(files.c.id % _SAMPLE == 0).limit(CAP + 1)
-            if about > CAP * _SAMPLE and (size := _size(connection, some)) > CAP:
-                return Count(max(size, about), is_exact=False)
+        if found.search is not None and _is_large(connection, wanted, found.search):
+            return Count(max(CAP + 1, found.search.matching), is_exact=False)
         size = _size(connection, found.thin().limit(CAP + 1))
         if size <= CAP:
             return Count(size)
-        about = estimate(connection, found.thin()) if about is None else about
+        about = found.search.matching if found.search else estimates(connection, [found.thin()])[0]
         return Count(max(size, about), is_exact=False)
 
     return database.run(identity, read)
@@ -190,6 +188,22 @@ def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
         tags, sizes = connection.execute(sa.text(query)).one()
         found["tags"] = list(zip(tags or (), sizes or (), strict=True))
     return found
+
+
+def _is_large(connection: sa.Connection, wanted: AssetFilter, search: Search) -> bool:
+    """Whether statistics and a sample of the assets agree that clearly more than CAP match."""
+    for share in _SAMPLES:
+        # A sample of exactly CAP has so many with a chance of one in 10^15.
+        enough = int(CAP / share + 8 * (CAP / share) ** 0.5) + 1
+        if search.matching < 1.1 * enough * share:
+            continue
+        some = sa.select(sa.literal(1)).select_from(files).where(
+            *replace(wanted, text=None).conditions(),
+            *search.lookup(share).conditions,
+            files.c.id % share == 0,
+        )  # fmt: skip
+        return _size(connection, some.limit(enough)) == enough
+    return False
 
 
 def _size(connection: sa.Connection, some: sa.Select[Any]) -> int:

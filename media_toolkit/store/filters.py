@@ -17,6 +17,8 @@ from media_toolkit.errors import FilterError
 from media_toolkit.store.schema import ASSET_COLUMNS, files, tagged
 
 _SORTABLE = {c.name: c for c in ASSET_COLUMNS if c.name not in ("tags", "context")}
+# No column of `files`, all of which are read.
+WORDS: sa.ColumnElement[Any] = sa.literal_column("cloudinary_files.words")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,14 +220,15 @@ def _text(name: str, value: Any) -> str:
     return text
 
 
-def has_words(typed: str, *, is_indexed: bool = True) -> sa.ColumnElement[bool]:
+def has_words(
+    typed: str, *, is_indexed: bool = True, words: sa.ColumnElement[Any] = WORDS
+) -> sa.ColumnElement[bool]:
     """Each word of `typed` begins a word of the asset.
 
     Args:
         is_indexed: whether Postgres may look it up in the index of words, or only compare.
     """
     query = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
-    words: sa.ColumnElement[Any] = sa.literal_column("cloudinary_files.words")
     if is_indexed:
         return words.op("@@", is_comparison=True)(query)
     # The operator's own function, of which the planner knows no index.

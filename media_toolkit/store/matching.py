@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import files, tagged
-from media_toolkit.store.searching import searched
+from media_toolkit.store.searching import Search, searched
 
 # What `cloudinary_files_tagged` knows of an asset.
 _KEPT_BY_TAG = {"tags", "user_id", "resource_type", "uploaded_after", "uploaded_before"}
@@ -23,12 +23,14 @@ class Matching:
         source: with every column of an asset. thin_source: enough to count them, and to order
             them by `key`; its rows are the same.
         key: upload_timestamp and id.
+        search: how its text may be looked up, if there is any.
     """
 
     source: sa.FromClause
     thin_source: sa.FromClause
     conditions: list[sa.ColumnElement[bool]]
     key: tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]
+    search: Search | None = None
 
     def order(self, is_newest_first: bool = True) -> list[sa.ColumnElement[Any]]:
         """ORDER BY."""
@@ -52,10 +54,11 @@ def matching(
     Raises:
         FilterError: for a value that cannot be read.
     """
-    texts, rest = searched(connection, wanted), replace(wanted, text=None)
+    search, rest = searched(connection, wanted), replace(wanted, text=None)
+    texts = search.conditions() if search else []
     if not is_kept_by_tag or wanted.tag is None:
         key = (files.c.upload_timestamp, files.c.id)
-        return Matching(files, files, [*rest.conditions(), *texts], key)
+        return Matching(files, files, [*rest.conditions(), *texts], key, search)
     # Joined by the id alone: every further equality would make the planner expect fewer rows.
     both = tagged.join(files, files.c.id == tagged.c.file_id)
     conditions = [*rest.conditions(tagged), *texts]
@@ -63,7 +66,7 @@ def matching(
     if not is_thin:
         conditions.append(files.c.deleted_at.is_(None))
     key = (tagged.c.upload_timestamp, tagged.c.file_id)
-    return Matching(both, tagged if is_thin else both, conditions, key)
+    return Matching(both, tagged if is_thin else both, conditions, key, search)
 
 
 def words_of(wanted: AssetFilter) -> set[str]:

@@ -157,3 +157,10 @@ def test_functions_that_change_nothing_by_postgres_word_change_no_settings(
         (typinput, typoutput, typmodin) WHERE provolatile = 'v'
     """
     assert rows(database, BOB, hidden) == [], "none is called without its name"
+
+
+def test_words_find_what_the_caller_may_see(kit: mt.MediaToolkit, bob: mt.MediaToolkit) -> None:
+    for who, count in ((bob, 1), (kit, 2)):
+        for typed in ("photo", "secret pho", "SECRET"):
+            assert len(who.page(text=typed).items) == who.count(text=typed) == count
+    assert bob.count(text="photo1") == len(bob.page(text="photo", user_id="ana").items) == 0

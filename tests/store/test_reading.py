@@ -117,27 +117,108 @@ def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaTo
     assert dict(kept["tags"])["many"] == 45
 
 
-@pytest.mark.parametrize("row_cost", [0, 10**6], ids=["compared", "looked up"])
-def test_words_are_found_with_and_without_their_index(
-    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch, row_cost: int
-) -> None:
-    monkeypatch.setattr(searching, "_ROW_COST", row_cost)
+_ROUTES = {
+    "as it comes": {},
+    "compared": {"GATHER": 1e9},
+    "looked up": {"COMPARE": 1e9, "READ_ON": 1e9, "NOTE": 1e9, "GATHER": 1e-9},
+    "walked": {"READ_ON": 0.0, "GATHER": 1e9},
+    "looked up among the newest": {"READ_ON": 1e9, "COMPARE": 1e9, "NOTE": 0.0},
+    "the rarest looked up": {"READ": 0.0, "READ_ON": 1e9, "COMPARE": 1e9},
+}
+
+
+@pytest.fixture(params=list(_ROUTES))
+def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way of finding words, the cheapest by costs that are not true."""
+    for name, cost in _ROUTES[request.param].items():
+        monkeypatch.setattr(searching, name, cost)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("route")
+def test_words_are_found_on_every_route(library: mt.MediaToolkit) -> None:
     for typed, user, number in (("tul no", "ana", 30), ("tul no", "bob", 0), ("RED", "bob", 10)):
         found = library.page(text=typed, user_id=user)
         assert len(found.items) == library.count(text=typed, user_id=user) == number
     assert library.count(text="  ", user_id="ana") == 30
     assert library.count(text="--", user_id="ana") == 0
+    assert not library.page(text="--").items
+    assert len(library.page(text="Tulip-\u00e9").items) == 0
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"text": "often"},
+        {"text": "once"},
+        {"text": "oft TUL 1"},
+        {"text": "once", "user_id": "ana", "format": "png"},
+        {"text": "often", "user_id": ["ana", "bob"], "uploaded_after": "2026-01-01T03:00"},
+        {"text": "oft once", "uploaded_before": "2026-01-01T03:00"},
+        {"text": "often", "tags": "red"},
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("route")
+def test_pages_of_words_are_the_same_on_every_route(
+    library: mt.MediaToolkit, filters: dict[str, Any]
+) -> None:
+    _save_often_and_once(library)
+    everything = library.assets(**filters).sort_values(["upload_timestamp", "id"], ascending=False)
+    wanted, pages = everything["public_id"].tolist(), [library.page(limit=7, **filters)]
+    while pages[-1].next_cursor:
+        pages.append(library.page(limit=7, after=pages[-1].next_cursor, **filters))
+    assert [asset.public_id for page in pages for asset in page.items] == wanted
+    assert [page.position for page in pages] == [7 * n + 1 for n in range(len(pages))]
+    back, cursor = [], pages[-1].previous_cursor
+    while cursor:
+        page = library.page(limit=7, before=cursor, **filters)
+        back[:0], cursor = [asset.public_id for asset in page.items], page.previous_cursor
+    assert back == wanted[: 7 * (len(pages) - 1)]
+    assert library.count(**filters) == len(wanted) > 0
+
+
+def _save_often_and_once(library: mt.MediaToolkit) -> None:
+    """600 assets: every third has `often`, the older half `once`; Postgres has looked at them."""
+    library.save_many(
+        response(
+            n,
+            context={"alt": f"{'often' if n % 3 == 0 else ''} {'once' if n < 1300 else ''}"},
+            tags=["red"] if n % 2 else [],
+            format="png" if n % 5 else "jpg",
+        )
+        for n in range(1000, 1600)
+    )
+    with library._database.begin(library.identity) as connection:
+        # Five at one moment each, as a bulk upload has them.
+        connection.execute(
+            sa.text(
+                "UPDATE cloudinary_files SET upload_timestamp = timestamptz '2026-01-01 00:00+00'"
+                " + (version / 5 - 200) * interval '3 minutes' WHERE version >= 1000"
+            )
+        )
+    with library._database.direct() as connection:
+        connection.execute(sa.text("ANALYZE cloudinary_files"))
 
 
 def test_a_sample_of_the_words_shows_that_there_are_many(
     library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.save_many([response(n, context={"alt": "common"}) for n in range(1000, 1600)])
+    _save_often_and_once(library)
     monkeypatch.setattr(facets, "CAP", 10)
-    many, few = library.count(text="common"), library.count(text="no 12")
-    assert not many.is_exact
-    assert many > 10
-    assert (few, few.is_exact) == (1, True)
+    sizes: list[int] = []
+    size = facets._size
+    monkeypatch.setattr(facets, "_size", lambda *given: sizes.append(size(*given)) or sizes[-1])
+    many = library.count(text="once")
+    assert (many.is_exact, len(sizes)) == (False, 1)
+    assert 200 < many < 400
+    # Three of 300 are left, of which the statistics know nothing yet.
+    with library._database.begin(library.identity) as connection:
+        connection.execute(
+            sa.text("UPDATE cloudinary_files SET deleted_at = now() WHERE version > 1002")
+        )
+    few = library.count(text="once")
+    assert (few, few.is_exact, len(sizes)) == (3, True, 3)
 
 
 def test_pages_of_a_tag_follow_every_change(library: mt.MediaToolkit) -> None:
