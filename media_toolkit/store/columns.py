@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -36,8 +36,11 @@ def frame_of(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pd.DataFra
     return frame
 
 
-def ahead(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, the next of which is read while the caller converts this one."""
+def ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
+    """The batches, the next of which is read while the caller converts this one.
+
+    Closed early, it waits for the batch that is being read.
+    """
     coming = iter(batches)
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, coming, None)

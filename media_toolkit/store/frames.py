@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
 _BATCH_BYTES = 4 << 20
+# A row that a parallel worker hands on costs more than Postgres' 0.1 says: where the rows lie in
+# the order that is asked for, one walk along the index is a third faster than workers that sort.
+_PLANNING = {"parallel_tuple_cost": "0.2"}
 
 
 def assets_frame(
@@ -60,7 +63,9 @@ def assets_frame(
     def fetch(connection: ArrowConnection) -> pd.DataFrame:
         with _executed(connection, statement, values) as cursor:
             reader = cursor.fetch_record_batch()
-            return frame_of(ahead(reader), reader.schema)
+            # Closed before the cursor is: ended under a thread that reads, ADBC crashes Python.
+            with closing(ahead(reader)) as batches:
+                return frame_of(batches, reader.schema)
 
     return database.run_arrow(identity, fetch)
 
@@ -223,11 +228,11 @@ def _as_text(value: Any) -> str:
 def _executed(
     connection: ArrowConnection, statement: str, values: Mapping[str, str]
 ) -> Iterator[ArrowCursor]:
+    values = {**_PLANNING, **values}
     with connection.cursor() as cursor:
-        if values:
-            calls = [f"set_config('{name}', ${n}, true)" for n, name in enumerate(values, 1)]
-            cursor.execute(f"SELECT {', '.join(calls)}", tuple(values.values()))
-            cursor.fetchall()
+        calls = [f"set_config('{name}', ${n}, true)" for n, name in enumerate(values, 1)]
+        cursor.execute(f"SELECT {', '.join(calls)}", tuple(values.values()))
+        cursor.fetchall()
         cursor.adbc_statement.set_options(
             **{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)}
         )

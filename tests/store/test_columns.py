@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from typing import Any
 
 import pandas as pd
@@ -97,3 +98,23 @@ def test_batches_read_ahead_come_in_order_and_end_with_their_error() -> None:
     pd.testing.assert_frame_equal(frame_of(got, table().schema), whole)
     with pytest.raises(ConnectionError, match="went away"):
         frame_of(ahead(batches()), table().schema)
+
+
+def test_who_stops_in_the_middle_has_waited_for_what_is_being_read() -> None:
+    """ADBC ends the whole Python where its cursor goes while a thread still reads from it."""
+    asked, let_go, read = threading.Event(), threading.Event(), []
+
+    def batches() -> Any:
+        for batch in table().to_batches(max_chunksize=1):
+            if read:
+                asked.set()
+                assert let_go.wait(60)
+            read.append(batch)
+            yield batch
+
+    coming = ahead(batches())
+    next(coming)
+    assert asked.wait(60)
+    threading.Timer(0.2, let_go.set).start()
+    coming.close()
+    assert len(read) == 2

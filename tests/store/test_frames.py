@@ -7,8 +7,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 import media_toolkit as mt
+from media_toolkit.identity import Identity
+from media_toolkit.store import frames
+from media_toolkit.store.database import Database
 
 COLUMNS = [
     *("id", "asset_id", "public_id", "media_url", "resource_type", "delivery_type", "user_id"),
@@ -175,3 +179,14 @@ def test_what_cannot_be_read_is_named(
 ) -> None:
     with pytest.raises(mt.FilterError, match=said):
         library.assets(**filters)
+
+
+def test_what_a_read_tells_the_planner_ends_with_it(database: Database) -> None:
+    asked = "SELECT current_setting('parallel_tuple_cost')"
+    with (
+        database.arrow(Identity("ana")) as connection,
+        frames._executed(connection, asked, {}) as cursor,
+    ):
+        assert cursor.fetchone() == ("0.2",)
+    with database.begin(Identity("ana")) as again:
+        assert again.scalar(sa.text(asked)) == "0.1"
