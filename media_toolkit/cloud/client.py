@@ -21,18 +21,14 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from media_toolkit.cloud import signing
 from media_toolkit.cloud.listing import ListingPage, ListingScope
-from media_toolkit.cloud.pacing import AdminBudget, reset_time, seconds_until
+from media_toolkit.cloud.pacing import AdminBudget
+from media_toolkit.cloud.refusals import refusal
 from media_toolkit.errors import (
     BudgetSpent,
     CloudUnavailable,
     InvalidName,
     MediaToolkitError,
-    NotFound,
     RateLimited,
-    SettingsError,
-    TooLarge,
-    UnsupportedMedia,
-    UploadError,
 )
 from media_toolkit.settings import CloudAccount
 
@@ -372,7 +368,7 @@ class CloudClient:
             body = {}
         if response.status < 300 and isinstance(body, dict):
             return body
-        raise _error_for(response.status, _message(body, response), label, response.headers)
+        raise refusal(response.status, body, response.headers, label)
 
 
 def check_name(public_id: str | None, folder: str | None = None) -> None:
@@ -413,44 +409,3 @@ def _may_succeed_soon(error: BaseException) -> bool:
         and error.is_retryable
         and (error.retry_after_s or 0) <= MAX_PAUSE_S
     )
-
-
-def _message(body: Any, response: urllib3.BaseHTTPResponse) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    if isinstance(error, dict) and error.get("message"):
-        return str(error["message"])
-    return response.headers.get("X-Cld-Error") or f"HTTP {response.status}"
-
-
-def _error_for(
-    status: int, message: str, label: str, headers: Mapping[str, str]
-) -> MediaToolkitError:
-    """Cloudinary's status and words → one of our errors, with what to do next."""
-    said = f"Cloudinary refused {label}: {message}"
-    if status in (420, 429):
-        reset = reset_time(headers, message)
-        return RateLimited(
-            said,
-            hint=f"the limit is reset at {reset:%Y-%m-%d %H:%M:%S} UTC" if reset else "try later",
-            ids=(label,),
-            retry_after_s=seconds_until(reset),
-        )
-    if status >= 500 or status == 423:
-        return CloudUnavailable(said, hint="try again in a minute", ids=(label,))
-    if status in (401, 403):
-        return SettingsError(
-            said,
-            hint="check CLOUDINARY_URL: cloud name, key and secret; and this machine's clock",
-            ids=(label,),
-        )
-    if status == 404:
-        return NotFound(said, hint="check public_id, resource_type and delivery_type", ids=(label,))
-    if status == 413 or "too large" in message.lower():
-        return TooLarge(said, hint="see the account's limits in the console", ids=(label,))
-    media = ("invalid image", "invalid video", "empty file", "unsupported", "not allowed")
-    if any(words in message.lower() for words in media):
-        return UnsupportedMedia(
-            said, hint="open the file to see whether it is whole, or pass resource_type='raw'",
-            ids=(label,),
-        )  # fmt: skip
-    return UploadError(said, ids=(label,))
