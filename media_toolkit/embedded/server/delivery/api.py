@@ -22,10 +22,7 @@ from ..facts.formats import MEDIA_TYPES, normal_format
 from ..protocol.access_control import is_open
 from ..records.assets import Asset
 from ..responses import SIGNED_TYPES, delivery_signature, escape
-from ..transform.parse import (
-    Transformation,
-    TransformationError,
-)
+from ..transform.parse import Transformation, TransformationError
 from ..transform.values import ENCODABLE, VIDEO_ENCODABLE
 from .addresses import Address, parse_address
 from .files import file_response
