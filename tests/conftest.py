@@ -27,6 +27,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 import media_toolkit as mt
+from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.stack import EmbeddedStack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,6 +154,12 @@ def _no_credentials_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 @pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Wait for a state that stays: `until(lambda: kit.count() == 1)`."""
+    return wait_until
+
+
+@pytest.fixture(scope="session")
 def home() -> Iterator[Path]:
     """A folder for a stack of its own; not pytest's, whose parents are closed to Postgres' user."""
     with new_home() as path:
@@ -164,7 +171,7 @@ def stack(home: Path) -> Iterator[EmbeddedStack]:
     """The run's embedded stack."""
     stack = EmbeddedStack.join(mt.Settings(home=home))
     yield stack
-    assert stack.end_if_unused(), "somebody still uses the tests' stack"
+    assert stack.end_if_unused(120), "somebody still uses the tests' stack"
 
 
 @pytest.fixture
@@ -277,6 +284,31 @@ def temporary_home() -> Callable[[], object]:
     return new_home
 
 
+@pytest.fixture(scope="session")
+def _home_to_copy() -> Iterator[Path]:
+    """A home whose stack was started once, and ended."""
+    with new_home() as path:
+        assert EmbeddedStack.join(mt.Settings(home=path)).end_if_unused(120)
+        yield path
+
+
+@pytest.fixture(scope="session")
+def prepared_home(_home_to_copy: Path) -> Callable[[], object]:
+    """A second home that has its Postgres and its tables: `with prepared_home() as path`."""
+
+    @contextmanager
+    def copied() -> Iterator[Path]:
+        with new_home() as path:
+            free = StackConfiguration.of(mt.Settings(home=path))
+            # With its owners: as root, Postgres runs as a user of its own.
+            subprocess.run(["cp", "-a", f"{_home_to_copy}/.", path], check=True)
+            own_ports = {"cloud_port": free.cloud_port, "postgres_port": free.postgres_port}
+            StackConfiguration.of(mt.Settings(home=path, **own_ports))
+            yield path
+
+    return copied
+
+
 @contextmanager
 def start_issuer() -> Iterator[Issuer]:
     """A provider in a process of its own, as it warns of what Authlib is to lose."""
@@ -292,7 +324,7 @@ def start_issuer() -> Iterator[Issuer]:
         assert process.stdout is not None
         key = RSAKey.import_key(json.loads(process.stdout.readline()))
         url = f"http://localhost:{port}"
-        _wait_until(lambda: requests.get(f"{url}/jwks", timeout=5).ok)
+        wait_until(lambda: requests.get(f"{url}/jwks", timeout=30).ok)
         yield Issuer(url, key)
     finally:
         process.terminate()
@@ -320,7 +352,8 @@ def new_home() -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path)
+        # A Postgres that ends meanwhile still writes and removes files.
+        wait_until(lambda: shutil.rmtree(path, ignore_errors=True) or not path.exists())
 
 
 @contextmanager
@@ -346,10 +379,11 @@ def start_dashboard(
             yield running
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(120)
 
 
-def _wait_until(is_so: Callable[[], bool], limit_s: float = 30) -> None:
+def wait_until(is_so: Callable[[], object], limit_s: float = 120) -> None:
+    """Return as soon as it is so; whoever cannot be reached yet is asked again."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
@@ -357,7 +391,7 @@ def _wait_until(is_so: Callable[[], bool], limit_s: float = 30) -> None:
                 return
         except OSError:
             pass
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError("it did not come to be in time")
 
 
@@ -367,13 +401,12 @@ def free_port() -> int:
 
 
 def _wait_until_it_answers(running: Dashboard) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if running.process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{running.url}/_stcore/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"the dashboard did not start: {running.log.read_text()}")
+    def is_decided() -> bool:
+        if running.process.poll() is None:
+            with urllib.request.urlopen(f"{running.url}/_stcore/health", timeout=30):
+                return True
+        return True
+
+    wait_until(is_decided)
+    if running.process.poll() is not None:
+        raise AssertionError(f"the dashboard did not start: {running.log.read_text()}")

@@ -81,7 +81,7 @@ def test_ingest_reports_and_fails_when_a_file_was_refused(
     assert run("ingest", "nowhere").returncode == 2
 
 
-def test_the_server_fails_on_purpose_where_the_command_line_asks(temporary_home: Any) -> None:
+def test_the_server_fails_on_purpose_where_the_command_line_asks(prepared_home: Any) -> None:
     code = (
         "import cloudinary.api, cloudinary.exceptions as e\n"
         "try: cloudinary.api.ping()\n"
@@ -89,12 +89,12 @@ def test_the_server_fails_on_purpose_where_the_command_line_asks(temporary_home:
         "print(cloudinary.api.usage()['plan'])"
     )
     options = ["--fault", "status=500,path=/ping", "--notify", "http://127.0.0.1:9/"]
-    with temporary_home() as home:
+    with prepared_home() as home:
         shown = run(
             "embedded", *options, "run", "--", sys.executable, "-c", code,
             MEDIA_TOOLKIT_HOME=str(home),
         )  # fmt: skip
-        assert EmbeddedStack.join(mt.Settings(home=home)).end_if_unused()
+        assert EmbeddedStack.join(mt.Settings(home=home)).end_if_unused(120)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.split() == ["GeneralError", "Embedded"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from playwright.sync_api import Page, expect
 import media_toolkit as mt
 from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.postgres import EmbeddedPostgres
-from media_toolkit.store import migrations
-from media_toolkit.store.database import Database
 
 _NOTE_ALERTS = """() => {
     window.alerts = [];
@@ -29,15 +26,12 @@ _NOTE_ALERTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def postgres(temporary_home: Any) -> Iterator[tuple[EmbeddedPostgres, str]]:
+def postgres(prepared_home: Any) -> Iterator[tuple[EmbeddedPostgres, str]]:
     """A Postgres of this module's own, with the tables, and its connection string."""
-    with temporary_home() as home:
+    with prepared_home() as home:
         configuration = StackConfiguration.of(mt.Settings(home=home))
         server = EmbeddedPostgres(configuration)
         server.start()
-        server.create_database()
-        with closing(Database(configuration.database_url)) as database:
-            migrations.migrate(database)
         yield server, configuration.database_url
         server.stop()
 

@@ -10,7 +10,6 @@ import pytest
 import requests
 
 import media_toolkit as mt
-from media_toolkit.cloud.client import MAX_PAUSE_S
 from media_toolkit.cloud.pacing import AdminBudget, reset_time, seconds_until
 
 
@@ -74,15 +73,16 @@ def test_a_call_that_is_limited_till_the_next_hour_is_not_tried_again(
 ) -> None:
     faults = f"{kit.account.upload_prefix}/v1_1/{kit.account.cloud_name}/_faults"
     key = (kit.account.api_key, kit.account.api_secret.get_secret_value())
-    requests.post(faults, json={"status": 420, "path": "/resources"}, auth=key, timeout=10)
+    requests.post(faults, json={"status": 420, "path": "/resources"}, auth=key, timeout=30)
+    left_s = 3600 - time.time() % 3600
     try:
         budget = AdminBudget(10)
         with pytest.raises(mt.RateLimited, match="the limit is reset at") as caught:
             kit._client.resource("x", budget=budget)
     finally:
-        requests.delete(faults, auth=key, timeout=10)
+        requests.delete(faults, auth=key, timeout=30)
     wait_s = caught.value.retry_after_s or 0
     assert 0 < wait_s <= 3600
     assert budget.remaining == 0
-    # In the last seconds of an hour it is worth another try.
-    assert budget.spent == 1 or wait_s <= MAX_PAUSE_S
+    # In the last seconds of an hour it is worth other tries, into the next hour even.
+    assert budget.spent == 1 or left_s < 60

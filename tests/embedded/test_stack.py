@@ -24,25 +24,30 @@ import media_toolkit as mt
 from media_toolkit.embedded import users
 from media_toolkit.embedded.stack import EmbeddedStack, StackFiles
 
-TemporaryHome = Callable[[], AbstractContextManager[Path]]
+Home = Callable[[], AbstractContextManager[Path]]
+Until = Callable[..., None]
 
 
 @pytest.fixture
-def fresh(temporary_home: TemporaryHome) -> Iterator[Path]:
+def fresh(temporary_home: Home, until: Until) -> Iterator[Path]:
     """A home with no stack yet; whatever a test started in it is ended."""
     with temporary_home() as home:
         yield home
-        EmbeddedStack.join(mt.Settings(home=home)).end_if_unused()
-        assert wait_for(lambda: not processes_of(home)), processes_of(home)
+        end(home, until)
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 30) -> bool:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
+@pytest.fixture
+def prepared(prepared_home: Home, until: Until) -> Iterator[Path]:
+    """A home whose stack ran once; whatever a test started in it is ended."""
+    with prepared_home() as home:
+        yield home
+        end(home, until)
+
+
+def end(home: Path, until: Until) -> None:
+    if processes_of(home):
+        EmbeddedStack.join(mt.Settings(home=home)).end_if_unused(120)
+    until(lambda: not processes_of(home))
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
@@ -57,11 +62,11 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def kill(processes: list[psutil.Process]) -> None:
+def kill(processes: list[psutil.Process], until: Until) -> None:
     """Kill them and see them dead: until then Postgres' backends still answer."""
     for process in processes:
         process.kill()
-    assert wait_for(lambda: not any(map(is_alive, processes)))
+    until(lambda: not any(map(is_alive, processes)))
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -75,6 +80,7 @@ def run_python(code: str, home: Path, **environment: str) -> subprocess.Popen[st
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env=os.environ | {"MEDIA_TOOLKIT_HOME": str(home)} | environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -85,62 +91,70 @@ def fetch(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def test_data_and_urls_survive_a_kill_of_every_process(fresh: Path, sample_media: Path) -> None:
+def test_data_and_urls_survive_a_kill_of_every_process(
+    fresh: Path, sample_media: Path, until: Until
+) -> None:
     with mt.connect(mt.Settings(home=fresh)) as kit:
         asset = kit.upload(sample_media / "horse.png")
         thumbnail = kit.url(asset, width=100, height=100, crop="fill")
         small = fetch(thumbnail)
-    for process in processes_of(fresh):
-        process.kill()
-    assert wait_for(lambda: not processes_of(fresh))
+    kill(processes_of(fresh), until)
+    until(lambda: not processes_of(fresh))
     with mt.connect(mt.Settings(home=fresh)) as kit:
         assert kit.asset(asset.public_id) == asset
         assert fetch(asset.media_url) == (sample_media / "horse.png").read_bytes()
         assert fetch(thumbnail) == small
 
 
-def test_a_running_kit_outlives_a_kill_of_the_stack(fresh: Path, sample_media: Path) -> None:
-    with mt.connect(mt.Settings(home=fresh)) as kit:
+def test_a_running_kit_outlives_a_kill_of_the_stack(
+    prepared: Path, sample_media: Path, until: Until
+) -> None:
+    with mt.connect(mt.Settings(home=prepared)) as kit:
         kit.upload(sample_media / "horse.png", public_id="before")
-        kill(processes_of(fresh))
+        kill(processes_of(prepared), until)
         assert kit.upload(sample_media / "horse.png", public_id="after").public_id == "after"
         assert kit.count() == 2
 
 
-def test_a_killed_postgres_is_started_again(fresh: Path) -> None:
-    with mt.connect(mt.Settings(home=fresh)) as kit:
-        kill([p for p in processes_of(fresh) if p.name().startswith("postgres")])
+def test_a_killed_postgres_is_started_again(prepared: Path, until: Until) -> None:
+    with mt.connect(mt.Settings(home=prepared)) as kit:
+        kill([p for p in processes_of(prepared) if p.name().startswith("postgres")], until)
         assert kit.count() == 0
 
 
-def test_the_stack_ends_when_its_last_user_was_killed(fresh: Path) -> None:
-    code = "import media_toolkit as mt, time; kit = mt.connect(); print('up', flush=True)"
-    code += "; time.sleep(99)"
-    first, second = run_python(code, fresh), run_python(code, fresh)
+def test_the_stack_ends_when_its_last_user_was_killed(prepared: Path, until: Until) -> None:
+    # The stack as it is, except that it lingers for half a second and not for twenty.
+    code = (
+        "import sys; from pathlib import Path; from media_toolkit.embedded import options,"
+        " supervisor; supervisor.LINGER_S = 0.5;"
+        f" sys.exit(supervisor.main(Path({str(prepared)!r}), options.ServerOptions()))"
+    )
+    supervisor = run_python(code, prepared)
+    until(lambda: users.is_locked(StackFiles(prepared).supervisor_lock))
+    joined = EmbeddedStack.join(mt.Settings(home=prepared))
+    code = "import media_toolkit as mt, sys; kit = mt.connect(); print('up', flush=True)"
+    code += f"; {str(prepared)!r}; sys.stdin.read()"
+    first, second = run_python(code, prepared), run_python(code, prepared)
     for process in (first, second):
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        process.stdout.close()
+    joined.leave()
     first.kill()
-    first.wait()
+    first.communicate()
     time.sleep(2)
-    assert processes_of(fresh), "the second user still needs it"
+    assert supervisor.poll() is None, "the second user still needs it"
     second.kill()
-    second.wait()
-    assert wait_for(lambda: not processes_of(fresh), 60)
+    second.communicate()
+    assert supervisor.communicate(timeout=120) == ("", None)
+    assert supervisor.returncode == 0
+    until(lambda: not processes_of(prepared))
 
 
-def test_whoever_started_it_may_end_first(fresh: Path) -> None:
-    first = mt.connect(mt.Settings(home=fresh))
+def test_whoever_started_it_may_end_first(prepared: Path) -> None:
+    first = mt.connect(mt.Settings(home=prepared))
     code = "import media_toolkit as mt, sys; kit = mt.connect(); print('up', flush=True)"
     code += "; sys.stdin.read(); print(kit.count())"
-    other = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=os.environ | {"MEDIA_TOOLKIT_HOME": str(fresh)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    other = run_python(code, prepared)
     assert other.stdout is not None
     assert other.stdout.readline() == "up\n"
     first.close()
@@ -190,16 +204,14 @@ def test_it_listens_on_loopback_only(kit: mt.MediaToolkit, home: Path) -> None:
     [("cloud_port", "MEDIA_TOOLKIT_CLOUD_PORT"), ("postgres_port", "MEDIA_TOOLKIT_POSTGRES_PORT")],
 )
 def test_a_taken_port_is_an_error_that_names_the_setting(
-    fresh: Path, kept: str, setting: str
+    prepared: Path, kept: str, setting: str
 ) -> None:
-    stack = EmbeddedStack.join(mt.Settings(home=fresh))
-    assert stack.end_if_unused()
-    port = json.loads((fresh / "stack.json").read_text())[kept]
+    port = json.loads((prepared / "stack.json").read_text())[kept]
     with socket.create_server(("127.0.0.1", port)):
         with pytest.raises(mt.EmbeddedStackError, match=setting) as caught:
-            mt.connect(mt.Settings(home=fresh))
+            mt.connect(mt.Settings(home=prepared))
         assert str(port) in str(caught.value)
-    with mt.connect(mt.Settings(home=fresh)) as kit:
+    with mt.connect(mt.Settings(home=prepared)) as kit:
         assert kit.doctor().is_well
 
 
@@ -249,36 +261,36 @@ def test_in_the_foreground_it_prints_two_exports_and_ctrl_c_ends_it(fresh: Path)
     )
     assert re.match(r"export DATABASE_URL='?postgresql://", exports[1])
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 0
     assert said.splitlines()[-1] == "Ended."
     assert not users.is_locked(StackFiles(fresh).supervisor_lock)
 
 
-def test_a_polite_kill_of_the_stack_stops_postgres_too(fresh: Path) -> None:
-    stack = EmbeddedStack.join(mt.Settings(home=fresh))
+def test_a_polite_kill_of_the_stack_stops_postgres_too(prepared: Path, until: Until) -> None:
+    stack = EmbeddedStack.join(mt.Settings(home=prepared))
     stack.leave()
-    pid = int(StackFiles(fresh).read_state()["pid"])
+    pid = int(StackFiles(prepared).read_state()["pid"])
     os.kill(pid, signal.SIGTERM)
-    assert wait_for(lambda: not processes_of(fresh))
-    assert not (fresh / "postgres/postmaster.pid").exists()
+    until(lambda: not processes_of(prepared))
+    assert not (prepared / "postgres/postmaster.pid").exists()
 
 
-def test_a_stack_that_is_about_to_end_is_waited_for_and_then_started_anew(fresh: Path) -> None:
-    files = StackFiles(fresh)
+def test_a_stack_that_is_about_to_end_is_waited_for_and_then_started_anew(prepared: Path) -> None:
+    files = StackFiles(prepared)
     files.create()
     ending = users.try_lock(files.supervisor_lock)
     assert ending is not None
     release = threading.Timer(1, os.close, [ending])
     release.start()
-    with mt.connect(mt.Settings(home=fresh)) as kit:
+    with mt.connect(mt.Settings(home=prepared)) as kit:
         assert kit.count() == 0
     release.join()
 
 
-def test_a_deleted_home_ends_its_stack(temporary_home: TemporaryHome) -> None:
-    with temporary_home() as home:
+def test_a_deleted_home_ends_its_stack(prepared_home: Home, until: Until) -> None:
+    with prepared_home() as home:
         stack = EmbeddedStack.join(mt.Settings(home=home))
         (supervisor,) = [p for p in processes_of(home) if "supervisor" in " ".join(p.cmdline())]
-    assert wait_for(lambda: supervisor.status() == "zombie" or not supervisor.is_running())
+    until(lambda: not is_alive(supervisor))
     stack.leave()

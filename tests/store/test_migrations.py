@@ -199,7 +199,10 @@ def words_of_before(database: Database) -> Iterator[sa.Connection]:
 
 
 @pytest.mark.parametrize("route", ["direct"])
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, derandomize=True, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
 @given(
     public_id=_LONG,
     name=st.none() | _LONG,

@@ -22,7 +22,7 @@ from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.postgres import EmbeddedPostgres
 from media_toolkit.identity import Identity
 from media_toolkit.store import database as database_module
-from media_toolkit.store import migrations, saving
+from media_toolkit.store import saving
 from media_toolkit.store.assets import AssetStore, SaveReport
 from media_toolkit.store.database import Database
 
@@ -32,19 +32,15 @@ ANA = Identity("ana")
 class Server:
     """A Postgres of this module's own, which its tests stop and start."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, until: Callable[..., None]) -> None:
+        self._until = until
         configuration = StackConfiguration.of(mt.Settings(home=home))
         self.postgres = EmbeddedPostgres(configuration)
         self.postgres.start()
-        self.postgres.create_database()
         self.direct_url = configuration.database_url
-        owner = Database(self.direct_url)
-        migrations.migrate(owner)
-        owner.close()
 
-    def restart(self, away_s: float = 0) -> None:
+    def restart(self) -> None:
         self.postgres.stop()
-        time.sleep(away_s)
         self.postgres.start()
 
     def rows(self, statement: str) -> Any:
@@ -55,16 +51,10 @@ class Server:
     def locked(self) -> Iterator[Callable[[], None]]:
         """Nobody may write; gives a call that returns once somebody stands and waits for it."""
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-
-        def when_somebody_waits() -> None:
-            deadline = time.monotonic() + 60
-            while not self.rows(waiting):
-                assert time.monotonic() < deadline
-
         blocker = psycopg2.connect(self.direct_url)
         with closing(blocker), blocker.cursor() as cursor:
             cursor.execute("LOCK TABLE cloudinary_files IN SHARE MODE")
-            yield when_somebody_waits
+            yield lambda: self._until(lambda: self.rows(waiting))
 
 
 def closing_database(url: str) -> Any:
@@ -72,9 +62,9 @@ def closing_database(url: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def _server(temporary_home: Any) -> Iterator[Server]:
-    with temporary_home() as home:
-        server = Server(home)
+def _server(prepared_home: Any, until: Callable[..., None]) -> Iterator[Server]:
+    with prepared_home() as home:
+        server = Server(home, until)
         yield server
         server.postgres.stop()
 
@@ -122,27 +112,41 @@ def assets(numbers: range) -> list[mt.Asset]:
 
 
 @pytest.mark.parametrize(
-    ("number", "away_s"), [(3, 0), (2000, 0), (2000, 8)], ids=["few", "many", "many, 8 s"]
+    ("number", "in_vain"), [(3, 1), (2000, 1), (2000, 4)], ids=["few", "many", "many, for longer"]
 )
 def test_a_save_that_a_restart_interrupts_is_done_once_and_whole(
     server: Server,
     url: str,
     number: int,
-    away_s: float,
+    in_vain: int,
+    until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
     in_background: Callable[..., Future[SaveReport]],
 ) -> None:
-    with closing_database(url) as database, server.locked() as when_it_waits:
+    """Postgres stays away until so many tries were in vain; as long as 8 s by default."""
+    assert database_module.PATIENCE_S > 10
+    tried: list[BaseException] = []
+    is_passing = database_module.is_passing
+    monkeypatch.setattr(
+        database_module, "is_passing", lambda error: tried.append(error) or is_passing(error)
+    )
+    with (
+        closing(Database(url, server.direct_url, patience_s=600)) as database,
+        server.locked() as when_it_waits,
+    ):
         store = AssetStore(database)
         saving = in_background(store.save_many, assets(range(number)), ANA)
         when_it_waits()
-        server.restart(away_s)
+        server.postgres.stop()
+        until(lambda: len(tried) >= in_vain)
+        server.postgres.start()
         assert saving.result() == SaveReport(inserted=number)
         assert server.rows("SELECT count(*) FROM cloudinary_files") == number
         assert server.rows("SELECT count(*) FROM cloudinary_files_history") == number
 
 
 def test_a_copy_that_is_cut_off_is_done_again_and_whole(
-    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, url: str, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_copy WHERE relid <> 0"
     cuts = []
@@ -152,7 +156,7 @@ def test_a_copy_that_is_cut_off_is_done_again_and_whole(
 
         def read(self, _size: int = -1) -> str:
             if next(reads) == 10:
-                wait_until(lambda: bool(server.rows(cut)))
+                until(lambda: server.rows(cut))
                 cuts.append(cut)
             return super().read(_size)
 
@@ -170,10 +174,12 @@ def test_who_looks_at_pages_meanwhile_sees_no_error(
     in_background: Callable[..., Future[int]],
 ) -> None:  # fmt: skip
     settings = mt.Settings(home=home, database_url=url, database_direct_url=server.direct_url)
-    is_over = threading.Event()
+    is_over, have_looked = threading.Event(), threading.Barrier(4, timeout=120)
     with mt.connect(settings, user_id="ana") as kit:
         kit.save_many(asset.raw | {"secure_url": asset.media_url, **named(asset)} for asset in
                       assets(range(60)))  # fmt: skip
+
+        kit._database._patience_s = 120
 
         def look() -> int:
             looks = 0
@@ -185,10 +191,13 @@ def test_who_looks_at_pages_meanwhile_sees_no_error(
                 assert len(kit.assets(limit=10)) == 10
                 assert kit.asset("photo7").public_id == "photo7"
                 looks += 1
+                if looks == 1:
+                    have_looked.wait()
             return looks
 
         looking = [in_background(look) for _ in range(3)]
         try:
+            have_looked.wait()
             for _ in range(3):
                 server.restart()
         finally:
@@ -253,7 +262,7 @@ def test_a_wrong_password_is_told_at_once_and_not_tried_again(server: Server, ur
 
 
 def test_idle_connections_go_before_neon_would_drop_them(
-    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, url: str, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No query asks for it, and one in use is left alone."""
     assert database_module.MAX_IDLE_S < 300, "when Neon falls asleep"
@@ -264,10 +273,10 @@ def test_idle_connections_go_before_neon_would_drop_them(
             pids = [held.scalar(pid), database.run(ANA, lambda connection: connection.scalar(pid))]
             time.sleep(1)
             assert held.scalar(sa.text("SELECT 1")) == 1
-        wait_until(lambda: database.engine.pool.checkedin() == 0)
+        until(lambda: database.engine.pool.checkedin() == 0)
         if url == server.direct_url:
             left = f"SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(ARRAY{pids})"
-            wait_until(lambda: server.rows(left) == 0)
+            until(lambda: server.rows(left) == 0)
         server.restart()
         assert database.ping(), "the first query after the sleep"
 
@@ -280,13 +289,6 @@ def test_a_connection_that_ended_in_its_sleep_is_no_error(server: Server, url: s
         with database.arrow(ANA) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1")
             assert cursor.fetchone() == (1,)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class SilentServer:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 import media_toolkit as mt
 from media_toolkit.identity import Identity
+from media_toolkit.store import saving
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.database import Database
@@ -260,17 +261,29 @@ def test_a_source_that_breaks_off_leaves_whole_batches(
 
 
 def test_a_refused_batch_ends_the_reading_of_a_slow_source(
-    store: AssetStore, small_batches: int
+    store: AssetStore, small_batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.save(asset(small_batches, "bob"), BOB)
-    read = 0
+    read, is_refused = 0, threading.Event()
+    save_batch = saving.save_batch
+
+    def told(*given: Any) -> SaveReport:
+        try:
+            return save_batch(*given)
+        except mt.Conflict:
+            is_refused.set()
+            raise
 
     def source() -> Iterator[mt.Asset]:
         nonlocal read
         for read in range(5 * small_batches):
             if read > 2 * small_batches:
-                time.sleep(0.05)
+                assert is_refused.wait(120)
+                # From here to the end of the thread that saves is a moment; to a batch, 5 s.
+                time.sleep(0.01)
             yield asset(read)
+
+    monkeypatch.setattr(saving, "save_batch", told)
 
     with pytest.raises(mt.Conflict, match=f"image/photo{small_batches}"):
         store.save_many(source(), ANA)

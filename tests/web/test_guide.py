@@ -201,7 +201,7 @@ def test_ctrl_c_ends_the_dashboard(
 ) -> None:
     with dashboard_with({"MEDIA_TOOLKIT_HOME": str(home)}) as running:
         running.process.send_signal(signal.SIGINT)
-        running.process.wait(30)
+        running.process.wait(120)
         with pytest.raises(requests.ConnectionError):
             requests.get(running.url, timeout=5)
 

@@ -270,7 +270,7 @@ def test_the_embedded_server_tells_the_dashboard_of_everything(
     kit: mt.MediaToolkit,
     sample_media: Path,
     told_of: str,
-    until: Callable[[Callable[[], bool]], None],
+    until: Callable[..., None],
 ) -> None:
     # The browser dies after its upload: nobody saves.
     signed = kit.acting_as("bo").sign_for_browser({"tags": ["web"]})
@@ -318,16 +318,3 @@ def told_of(dashboard: Any, kit: mt.MediaToolkit) -> Iterator[str]:
     auth = (account.api_key, account.api_secret.get_secret_value())
     for one in requests.get(triggers, auth=auth, timeout=30).json()["triggers"]:
         requests.delete(f"{triggers}/{one['id']}", auth=auth, timeout=30)
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
-    """Wait until something is so."""
-
-    def wait(is_so: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not is_so():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    return wait

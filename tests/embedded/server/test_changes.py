@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -121,7 +120,9 @@ def test_changes_need_a_signature(server: Any, draw: Draw) -> None:
         assert answer.status_code == 401, action
 
 
-def test_explicit_may_go_on_in_the_background(server: Any, draw: Draw) -> None:
+def test_explicit_may_go_on_in_the_background(
+    server: Any, draw: Draw, until: Callable[..., None]
+) -> None:
     server.upload(draw(40, 30), public_id="p")
     fields = {"public_id": "p", "type": "upload", "eager": "w_10", "tags": "new", "async": "1"}
     answer = call(server, "explicit", **fields).json()
@@ -129,7 +130,4 @@ def test_explicit_may_go_on_in_the_background(server: Any, draw: Draw) -> None:
     assert answer == {
         "status": "pending", "resource_type": "image", "type": "upload", "public_id": "p",
     }  # fmt: skip
-    deadline = time.monotonic() + 20
-    while server.admin("resources/image/upload/p").json().get("tags") != ["new"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: server.admin("resources/image/upload/p").json().get("tags") == ["new"])

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ uvicorn.Server(settings).run(sockets=[listener])
 
 
 def test_every_answered_upload_survives_kill_9_byte_for_byte(
-    tmp_path: Path, start_server: Callable[..., Any], draw: Draw
+    tmp_path: Path, start_server: Callable[..., Any], draw: Draw, until: Callable[..., None]
 ) -> None:
     folder = tmp_path / "cloud"
     process = subprocess.Popen(
@@ -75,8 +74,7 @@ def test_every_answered_upload_survives_kill_9_byte_for_byte(
         threads = [threading.Thread(target=upload_for_ever, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()
-        while len(answered) < 20 and any(thread.is_alive() for thread in threads):
-            time.sleep(0.01)
+        until(lambda: len(answered) >= 20 or not any(map(threading.Thread.is_alive, threads)))
         process.send_signal(signal.SIGKILL)
         for thread in threads:
             thread.join()
@@ -99,7 +97,7 @@ def test_every_answered_upload_survives_kill_9_byte_for_byte(
     assert [path for path in server.files() if "incoming" in path.parts] == []
 
 
-def test_a_half_received_upload_leaves_nothing(server: Any, draw: Draw) -> None:
+def test_a_half_received_upload_leaves_nothing(server: Any, until: Callable[..., None]) -> None:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
         + os.urandom(2_000_000)
@@ -111,10 +109,8 @@ def test_a_half_received_upload_leaves_nothing(server: Any, draw: Draw) -> None:
             b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 9000000\r\n\r\n"
             + body
         )
-        while not server.files():
-            time.sleep(0.01)
-    while server.files():
-        time.sleep(0.01)
+        until(server.files)
+    until(lambda: not server.files())
     assert server.admin("resources/image").json()["resources"] == []
 
 

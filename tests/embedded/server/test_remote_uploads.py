@@ -46,7 +46,7 @@ def website(draw: Draw) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as pages:
-        thread = threading.Thread(target=pages.serve_forever)
+        thread = threading.Thread(target=pages.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{pages.server_port}"
         pages.shutdown()

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,11 @@ def test_a_large_upload_is_streamed_to_disk(process: Process) -> None:
 
 
 def test_kill_9_in_the_middle_of_everything_leaves_what_was_answered(
-    process: Process, tmp_path: Path, start_server: Callable[..., Any], draw: Draw
+    process: Process,
+    tmp_path: Path,
+    start_server: Callable[..., Any],
+    draw: Draw,
+    until: Callable[..., None],
 ) -> None:
     answered: dict[str, str] = {}
     data = os.urandom(11 * MB)
@@ -155,14 +158,11 @@ def test_kill_9_in_the_middle_of_everything_leaves_what_was_answered(
     ]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 60
-    while len(answered) < 6 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(answered) >= 6)
     process.kill()
     for thread in threads:
         thread.join()
     server = start_server(tmp_path / "cloud")
-    assert len(answered) >= 6
     for name, etag in answered.items():
         assert hashlib.md5(server.get(f"raw/upload/{name}").content).hexdigest() == etag
     assert [path for path in server.files() if "incoming" in path.parts] == []
@@ -217,7 +217,7 @@ def test_no_name_leads_out_of_the_folder(server: Any, draw: Draw, name: str) -> 
 
 def test_huge_headers_and_endless_fields_are_refused(server: Any) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(b"POST /v1_1/test-cloud/image/upload HTTP/1.1\r\nX: " + b"a" * 200_000)
         assert b"400" in connection.recv(100)
     many = {f"field{number}": "x" for number in range(2000)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sqlite3
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -131,14 +130,13 @@ def test_headers_come_with_deliveries(server: Any, draw: Draw) -> None:
         assert headers["Link"] == "</a>; rel=next"
 
 
-def test_eager_async_is_processing_and_then_there(server: Any, draw: Draw) -> None:
+def test_eager_async_is_processing_and_then_there(
+    server: Any, draw: Draw, until: Callable[..., None]
+) -> None:
     answer = server.upload(draw(), eager="w_30/jpg|w_20", eager_async="1", public_id="e")
     assert [one["status"] for one in answer["eager"]] == ["processing", "processing"]
     assert all(one["batch_id"] for one in answer["eager"])
-    deadline = time.monotonic() + 20
-    while len(server.admin("resources/image/upload/e").json()["derived"]) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(server.admin("resources/image/upload/e").json()["derived"]) == 2)
     sizes = [Image.open(io.BytesIO(server.session.get(one["url"]).content)).width
              for one in answer["eager"]]  # fmt: skip
     assert sizes == [30, 20]
@@ -146,16 +144,13 @@ def test_eager_async_is_processing_and_then_there(server: Any, draw: Draw) -> No
 
 @pytest.mark.parametrize("kind", ["image", "auto", "raw"])
 def test_an_asynchronous_upload_is_pending_and_then_there(
-    server: Any, draw: Draw, kind: str
+    server: Any, draw: Draw, kind: str, until: Callable[..., None]
 ) -> None:
     answer = server.upload(draw(), kind=kind, public_id="later", **{"async": "true"})
     assert (answer["status"], answer["public_id"]) == ("pending", "later")
     assert answer["batch_id"]
     wanted = "raw" if kind == "raw" else "image"
-    deadline = time.monotonic() + 20
-    while server.admin(f"resources/{wanted}/upload/later").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: server.admin(f"resources/{wanted}/upload/later").status_code == 200)
 
 
 def test_older_records_open_and_get_the_new_columns(
