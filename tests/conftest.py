@@ -174,15 +174,21 @@ def stack(home: Path) -> Iterator[EmbeddedStack]:
     assert stack.end_if_unused(120), "somebody still uses the tests' stack"
 
 
+@pytest.fixture(scope="session")
+def _owner(stack: EmbeddedStack) -> Iterator[sa.Engine]:
+    """The run's Postgres as its owner, by one connection that is kept."""
+    url = stack.database_url.replace("postgresql:", "postgresql+psycopg2:")
+    engine = sa.create_engine(url, pool_pre_ping=True)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def settings(stack: EmbeddedStack, home: Path, monkeypatch: pytest.MonkeyPatch) -> mt.Settings:
+def settings(_owner: sa.Engine, home: Path, monkeypatch: pytest.MonkeyPatch) -> mt.Settings:
     """Settings of the run's stack, in the environment too, with an empty table."""
     monkeypatch.setenv("MEDIA_TOOLKIT_HOME", str(home))
     monkeypatch.setenv("MEDIA_TOOLKIT_USER", "ana")
-    engine = sa.create_engine(
-        stack.database_url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=sa.NullPool
-    )
-    with engine.begin() as connection:
+    with _owner.begin() as connection:
         connection.execute(
             sa.text(
                 "TRUNCATE cloudinary_files, cloudinary_files_history, upload_intents,"
@@ -255,7 +261,8 @@ def _running_team(
         "MEDIA_TOOLKIT_HOME": str(home),
         "MEDIA_TOOLKIT_ADMINS": "root@example.org",
         "MEDIA_TOOLKIT_ORIGINS": "https://app.example.org",
-        "MEDIA_TOOLKIT_RATE_LIMIT": "60",
+        # More than all tests together ask in one name, however fast they run.
+        "MEDIA_TOOLKIT_RATE_LIMIT": "120",
         "MEDIA_TOOLKIT_UPLOAD_POLICY": json.dumps(_TEAM_POLICY),
     }
     with start_dashboard(environment, app=app) as running:

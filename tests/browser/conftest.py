@@ -25,7 +25,8 @@ _ARGUMENTS = [
     "--host-resolver-rules=MAP rebound.example localhost",
 ]
 # CI is slower than a desk; an assertion that holds returns at once.
-expect.set_options(timeout=30_000)
+_LIMIT_MS = 90_000
+expect.set_options(timeout=_LIMIT_MS)
 # Streamlit asks for these below a page's path first, and finds them at the root.
 _HARMLESS = re.compile(r"/(upload|health)/_stcore/(health|host-config)$")
 
@@ -55,7 +56,7 @@ def page(browser: Browser, dashboard: Any, complaints: list[str]) -> Iterator[Pa
         viewport={"width": 1440, "height": 900},
         permissions=["clipboard-read", "clipboard-write"],
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(_LIMIT_MS)
     page = context.new_page()
     page.on("console", lambda message: _note(complaints, message))
     page.on("pageerror", lambda error: complaints.append(str(error)))

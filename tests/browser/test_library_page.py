@@ -24,10 +24,6 @@ def pictures(kit: mt.MediaToolkit, sample_media: Path) -> mt.MediaToolkit:
     return kit
 
 
-def names(page: Page) -> list[str]:
-    return page.get_by_role("option").locator(".name").all_inner_texts()
-
-
 def shows(page: Page, *expected: str) -> None:
     expect(page.get_by_role("option").locator(".name")).to_have_text(list(expected))
 
@@ -128,16 +124,18 @@ def test_a_double_click_opens_three_previews_metadata_and_urls_to_copy(
     dialog = page.get_by_role("dialog")
     previews = dialog.locator("figure img")
     expect(previews).to_have_count(3)
-    for preview in previews.all():
-        expect(preview).to_have_js_property("complete", True)
-        assert preview.evaluate("image => image.naturalWidth") > 0
-    sizes = [p.evaluate("p => [p.naturalWidth, p.naturalHeight]") for p in previews.all()]
-    assert sizes == [[640, 427], [600, 600], [640, 427]]
+    for preview, (width, height) in zip(
+        previews.all(), ((640, 427), (600, 600), (640, 427)), strict=True
+    ):
+        expect(preview).to_have_js_property("naturalWidth", width)
+        expect(preview).to_have_js_property("naturalHeight", height)
     for fact in ("640 × 427 pixels", "112.5 KB (112,525 bytes)", "launch", "ana"):
         expect(dialog).to_contain_text(fact)
     dialog.get_by_role("button", name="Copy the URL of the original").click()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied == pictures.url("rocket")
+    page.wait_for_function(
+        "async url => await navigator.clipboard.readText() === url", arg=pictures.url("rocket")
+    )
+    expect(page).to_have_url(re.compile("asset="))
     shared = page.url
 
     page.keyboard.press("Escape")

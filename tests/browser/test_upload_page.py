@@ -70,9 +70,15 @@ def test_two_real_files_are_uploaded_and_their_thumbnails_seen(
     for_cloudinary = [post for post in posts if post.url.startswith(kit.account.upload_prefix)]
     assert sum(map(body_size, for_cloudinary)) > total
     assert sum(map(body_size, posts)) - sum(map(body_size, for_cloudinary)) < 20_000
-    pictures = [request for request in requests if "/image/upload/" in request.url]
-    assert len(pictures) == 2
-    assert sum(request.sizes()["responseBodySize"] for request in pictures) < total / 10
+
+    def pictures() -> list[Request]:
+        return [request for request in requests if "/image/upload/" in request.url]
+
+    # They are seen a moment before they are told to be finished.
+    while len(pictures()) < 2:
+        upload_page.wait_for_event("requestfinished")
+    assert len(pictures()) == 2
+    assert sum(request.sizes()["responseBodySize"] for request in pictures()) < total / 10
 
 
 def test_each_bad_file_says_why_and_the_rest_goes_on(

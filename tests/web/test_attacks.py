@@ -411,11 +411,14 @@ def test_what_json_can_say_and_postgres_cannot_keep_is_left_out(
 def test_who_asks_too_often_waits(team: Any) -> None:
     flood = requests.Session()
     flood.headers["Authorization"] = f"Bearer {team.issuer.token('flood@example.org')}"
-    answers = [flood.get(f"{team.url}/generate-signature", timeout=30) for _ in range(70)]
-    late = [answer for answer in answers if answer.status_code != 200]
-    assert 1 <= len(late) <= 10
-    refused(late[0], 429, "MEDIA_TOOLKIT_RATE_LIMIT")
-    assert 1 <= int(late[0].headers["Retry-After"]) <= 2
+    asked, answer = 0, requests.Response()
+    answer.status_code = 200
+    # On a slow machine some of the 120 are given back meanwhile.
+    while answer.status_code == 200 and asked < 2000:
+        asked, answer = asked + 1, flood.get(f"{team.url}/generate-signature", timeout=30)
+    assert asked > 120
+    refused(answer, 429, "MEDIA_TOOLKIT_RATE_LIMIT")
+    assert int(answer.headers["Retry-After"]) == 1
     # Others, and saves, are not held up by it.
     assert team.ask(BO, "GET", "generate-signature").status_code == 200
     refused(flood.post(f"{team.url}/save-metadata", json={}, timeout=30), 400)
