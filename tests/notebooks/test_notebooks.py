@@ -131,8 +131,19 @@ def test_links_between_notebooks_lead_somewhere() -> None:
                 assert (FOLDER / target).exists(), target
 
 
+def another_users_run_meets_nothing_of_anas(
+    kit: mt.MediaToolkit, run: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    anas = kit.assets(user_id="ana")
+    monkeypatch.setenv("MEDIA_TOOLKIT_USER", "bob+test@example.com")
+    run(name)
+    assert kit.assets(user_id="ana").equals(anas)
+    assert kit.count(user_id="bob+test@example.com") == len(anas)
+    assert kit.count(folder="notebooks/bob-test-example-com") == len(anas)
+
+
 def test_quickstart_uploads_shows_and_signs_and_a_second_run_adds_nothing(
-    kit: mt.MediaToolkit, run: Any
+    kit: mt.MediaToolkit, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
         cells = run("01_quickstart")
@@ -153,10 +164,11 @@ def test_quickstart_uploads_shows_and_signs_and_a_second_run_adds_nothing(
     assert re.search(r"of a launch: +1\n", said(cells["count"]))
     assert kit.settings.cloud is None
     assert kit.account.api_secret.get_secret_value() not in str(cells)
+    another_users_run_meets_nothing_of_anas(kit, run, monkeypatch, "01_quickstart")
 
 
 def test_bulk_import_names_the_bad_files_and_a_second_run_sends_nothing(
-    kit: mt.MediaToolkit, run: Any
+    kit: mt.MediaToolkit, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells = run("02_bulk_import")
     assert "3 failed, 6 uploaded, 1 skipped" in said(cells["report"])
@@ -180,9 +192,10 @@ def test_bulk_import_names_the_bad_files_and_a_second_run_sends_nothing(
     assert "7 unchanged, 2 failed, 1 skipped" in said(cells["fix"])
     assert kit.assets(tags=["bulk-import"], order_by="public_id").equals(before)
     assert kit.count() == 7
+    another_users_run_meets_nothing_of_anas(kit, run, monkeypatch, "02_bulk_import")
 
 
-def test_analysis_fills_an_empty_library_once_and_then_only_reads(
+def test_analysis_fills_an_empty_library_once_and_then_only_reads_what_the_others_left(
     kit: mt.MediaToolkit, run: Any
 ) -> None:
     cells = run("03_metadata_analysis")
@@ -191,11 +204,6 @@ def test_analysis_fills_an_empty_library_once_and_then_only_reads(
     assert kit.count(folder="samples", tags=["sample"], format=["png", "jpg"]) == kit.count() == 10
     assert "10 of 10 pictures lack an alt text" in said(cells["missing-alt"])
     assert "10 rows read back" in said(cells["export"])
-    before = kit.assets()
-
-    cells = run("03_metadata_analysis")
-    assert said(cells["ensure-assets"]) == "10 assets to analyse\n"
-    assert kit.assets().equals(before)
     for name in ("by-user", "by-type", "by-format", "by-tag", "sizes", "over-time"):
         spec = cells[name].outputs[0].data["application/vnd.vegalite.v5+json"]
         (rows,) = spec["datasets"].values()
@@ -203,6 +211,14 @@ def test_analysis_fills_an_empty_library_once_and_then_only_reads(
     assert "astronaut" in said(cells["largest"]).splitlines()[1]
     landscapes = ["chelsea", "coffee", "horse", "hubble_deep_field", "rocket"]
     assert sorted(re.findall(r'title="(\w+)"', shown(cells["gallery"]))) == landscapes
+
+    for other in ("02_bulk_import", "01_quickstart"):
+        run(other)
+    before = kit.assets()
+    assert len(before) == 10 + 7 + 4
+    cells = run("03_metadata_analysis")
+    assert said(cells["ensure-assets"]) == "21 assets to analyse\n"
+    assert kit.assets().equals(before)
 
 
 def test_analysis_tells_what_a_library_of_others_holds(kit: mt.MediaToolkit, run: Any) -> None:
@@ -218,21 +234,3 @@ def test_analysis_tells_what_a_library_of_others_holds(kit: mt.MediaToolkit, run
     assert kit.count() == 3
     assert "1 of 1 pictures lack an alt text" in said(cells["missing-alt"])
     assert "3 rows read back" in said(cells["export"])
-
-
-def test_two_users_of_one_library_do_not_meet(
-    kit: mt.MediaToolkit, run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for user in ("ana", "bob+test@example.com"):
-        monkeypatch.setenv("MEDIA_TOOLKIT_USER", user)
-        run("01_quickstart")
-        run("02_bulk_import")
-        assert kit.count(user_id=user) == 11
-    assert kit.count(folder="notebooks/bob-test-example-com") == 11
-
-
-def test_notebooks_run_in_any_order(kit: mt.MediaToolkit, run: Any) -> None:
-    for name in ("03_metadata_analysis", "02_bulk_import", "01_quickstart"):
-        run(name)
-    assert kit.count() == 10 + 7 + 4
-    assert "21 assets to analyse" in said(run("03_metadata_analysis")["ensure-assets"])
