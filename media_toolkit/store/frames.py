@@ -62,7 +62,7 @@ def assets_frame(
 
     def fetch(connection: ArrowConnection) -> pd.DataFrame:
         with _executed(connection, statement, values) as cursor:
-            reader = cursor.fetch_record_batch()
+            reader = _reader(cursor)
             # Closed before the cursor is: ended under a thread that reads, ADBC crashes Python.
             with closing(ahead(reader)) as batches:
                 return frame_of(batches, reader.schema)
@@ -174,7 +174,7 @@ def _batches(
         database.arrow(identity) as connection,
         _executed(connection, statement, values) as cursor,
     ):
-        reader, kept, rows, any_yet = cursor.fetch_record_batch(), [], 0, False
+        reader, kept, rows, any_yet = _reader(cursor), [], 0, False
         for batch in reader:
             kept.append(batch)
             rows += batch.num_rows
@@ -186,6 +186,16 @@ def _batches(
                 rows -= batch_size
         if rows or (is_empty_wanted and not any_yet):
             yield pa.Table.from_batches(kept, reader.schema)
+
+
+def _reader(cursor: ArrowCursor) -> pa.RecordBatchReader:
+    """The answer, batch by batch; iterated over, it raises the driver's errors.
+
+    What `fetch_record_batch` gives is the reader inside it, whose errors are OSErrors without a
+    SQLSTATE: https://github.com/apache/arrow-adbc/issues/1523.
+    """
+    assert cursor._results is not None, "nothing was executed"
+    return cursor._results.reader
 
 
 def _through_settings(query: sa.Select[Any]) -> tuple[str, dict[str, str]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.postgres import EmbeddedPostgres
 from media_toolkit.identity import Identity
 from media_toolkit.store import database as database_module
-from media_toolkit.store import saving
+from media_toolkit.store import frames, saving
 from media_toolkit.store.assets import AssetStore, SaveReport
 from media_toolkit.store.database import Database
 
@@ -167,6 +168,43 @@ def test_a_copy_that_is_cut_off_is_done_again_and_whole(
     assert len(cuts) == 1
     assert report == SaveReport(inserted=10_000)
     assert server.rows("SELECT count(*) FROM cloudinary_files") == 10_000
+
+
+@pytest.fixture
+def cut_while_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first read into a frame loses its connection; tells how many were cut.
+
+    Larger than what sockets hold, its answer is still being sent then.
+    """
+    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'COPY (%'"
+    cuts: list[int] = []
+    frame_of = frames.frame_of
+
+    def cut_off(batches: Any, schema: Any) -> Any:
+        if not cuts:
+            cuts.append(server.rows(cut))
+        return frame_of(batches, schema)
+
+    monkeypatch.setattr(frames, "frame_of", cut_off)
+    return cuts
+
+
+def test_a_read_that_is_cut_off_is_done_again_and_whole(
+    server: Server, url: str, stack: Any, home: Path, cut_while_read: list[int]
+) -> None:
+    settings = mt.Settings(home=home, database_url=url, database_direct_url=server.direct_url)
+    with mt.connect(settings, user_id="ana") as kit:
+        store = AssetStore(kit._database)
+        store.save_many(
+            [replace(a, context={"alt": "x" * 10_000}) for a in assets(range(3000))], ANA
+        )
+        assert len(kit.assets()) == 3000
+        assert cut_while_read == [1]
+        parts = kit.iter_assets(batch_size=100)
+        assert len(next(parts)) == 100
+        server.restart()
+        with pytest.raises(mt.Unavailable, match="try again once Postgres is back"):
+            list(parts)
 
 
 def test_who_looks_at_pages_meanwhile_sees_no_error(
