@@ -117,7 +117,7 @@ def test_kept_counts_follow_every_change_and_writers_at_once(library: mt.MediaTo
     assert dict(kept["tags"])["many"] == 45
 
 
-_ROUTES = {
+_WAYS = {
     "as it comes": {},
     "compared": {"GATHER": 1e9},
     "looked up": {"COMPARE": 1e9, "READ_ON": 1e9, "NOTE": 1e9, "GATHER": 1e-9},
@@ -127,16 +127,16 @@ _ROUTES = {
 }
 
 
-@pytest.fixture(params=list(_ROUTES))
-def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=list(_WAYS))
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way of finding words, the cheapest by costs that are not true."""
-    for name, cost in _ROUTES[request.param].items():
+    for name, cost in _WAYS[request.param].items():
         monkeypatch.setattr(searching, name, cost)
     return str(request.param)
 
 
-@pytest.mark.usefixtures("route")
-def test_words_are_found_on_every_route(library: mt.MediaToolkit) -> None:
+@pytest.mark.usefixtures("way")
+def test_words_are_found_every_way(library: mt.MediaToolkit) -> None:
     for typed, user, number in (("tul no", "ana", 30), ("tul no", "bob", 0), ("RED", "bob", 10)):
         found = library.page(text=typed, user_id=user)
         assert len(found.items) == library.count(text=typed, user_id=user) == number
@@ -159,8 +159,8 @@ def test_words_are_found_on_every_route(library: mt.MediaToolkit) -> None:
     ],
     ids=str,
 )
-@pytest.mark.usefixtures("route")
-def test_pages_of_words_are_the_same_on_every_route(
+@pytest.mark.usefixtures("way")
+def test_pages_of_words_are_the_same_every_way(
     library: mt.MediaToolkit, filters: dict[str, Any]
 ) -> None:
     _save_often_and_once(library)
