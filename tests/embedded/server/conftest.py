@@ -133,16 +133,16 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
 
     yield start
     for server in running:
-        server.end()
         server.session.close()
+        server.end()
 
 
 @pytest.fixture(scope="session")
 def _shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     running = _run(tmp_path_factory.mktemp("shared") / "cloud")
     yield running
-    running.end()
     running.session.close()
+    running.end()
 
 
 @pytest.fixture

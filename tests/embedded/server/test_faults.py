@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +14,7 @@ Draw = Callable[..., bytes]
 
 
 @pytest.fixture
-def faulty(start_server: Callable[..., Any]) -> Any:
-    server = start_server()
-
+def faulty(server: Any) -> Iterator[Any]:
     def fault(**fields: Any) -> requests.Response:
         answer: requests.Response = requests.post(
             f"{server.api}/_faults", json=fields, auth=server.auth
@@ -24,7 +22,8 @@ def faulty(start_server: Callable[..., Any]) -> Any:
         return answer
 
     server.fault = fault
-    return server
+    yield server
+    end_faults(server)
 
 
 def end_faults(server: Any) -> None:
