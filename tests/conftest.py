@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -157,6 +158,12 @@ def _no_credentials_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def until() -> Callable[..., None]:
     """Wait for a state that stays: `until(lambda: kit.count() == 1)`."""
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def choose_port() -> Callable[[], int]:
+    """A free port, for a program that must be told one."""
+    return free_port
 
 
 @pytest.fixture(scope="session")
@@ -403,8 +410,15 @@ def wait_until(is_so: Callable[[], object], limit_s: float = 120) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """One below those that Linux and macOS give to whoever asks for none: nobody gets it
+    between this look at it and the start of the program that it is for."""
+    for port in random.sample(range(12_000, 20_000), 100):
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("no free port")
 
 
 def _wait_until_it_answers(running: Dashboard) -> None:

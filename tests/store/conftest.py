@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,18 +60,17 @@ class Pooler:
 
 @contextmanager
 def pooler_of(
-    database_url: str, patience_s: int = 120, certificate: Path | None = None
+    port: int, database_url: str, patience_s: int = 120, certificate: Path | None = None
 ) -> Iterator[Pooler]:
     """PgBouncer in transaction mode before the Postgres of `database_url`.
 
     Args:
+        port: a free one.
         patience_s: how long a client may wait for a Postgres that is away; its default.
         certificate: a folder with server.crt and server.key; then TLS is required.
     """
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
     parts = urlsplit(database_url)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
     folder = Path(tempfile.mkdtemp(prefix="media-toolkit-pgbouncer-"))
     settings = folder / "pgbouncer.ini"
     (folder / "users.txt").write_text(f'"{parts.username}" "{parts.password}"\n')
@@ -122,15 +121,15 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def pooler_before() -> Any:
+def pooler_before(choose_port: Callable[[], int]) -> Any:
     """PgBouncer before another Postgres: `with pooler_before(database_url) as pooler`."""
-    return pooler_of
+    return lambda *given, **options: pooler_of(choose_port(), *given, **options)
 
 
 @pytest.fixture(scope="session")
-def pooler(stack: EmbeddedStack) -> Iterator[Pooler]:
+def pooler(stack: EmbeddedStack, pooler_before: Any) -> Iterator[Pooler]:
     """PgBouncer before the run's Postgres."""
-    with pooler_of(stack.database_url) as pooler:
+    with pooler_before(stack.database_url) as pooler:
         yield pooler
 
 

@@ -162,7 +162,7 @@ def test_a_page_of_another_site_reads_nothing(team: Any) -> None:
         {"upload_preset": "loose"},
         {"type": "authenticated"},
         {"context": {"uploader": "bo@example.org"}},
-        {"timestamp": int(time.time()) + 3600},
+        {"timestamp": int(time.time()) + 7200},
         {"timestamp": 1},
         {"api_secret": "x"},
         {"file": "https://evil.example/x.png"},
