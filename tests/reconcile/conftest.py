@@ -67,7 +67,7 @@ def _start(data_dir: Path, ends: ExitStack, **options: Any) -> str:
 
     def end() -> None:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=120)
 
     ends.callback(end)
     while not server.started:

@@ -69,7 +69,7 @@ def sdk(tmp_path: Path) -> Iterator[SdkTarget]:
         data_dir=config.data_dir,
     )
     server.should_exit = True
-    thread.join(timeout=20)
+    thread.join(timeout=120)
 
 
 @pytest.fixture
