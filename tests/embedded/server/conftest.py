@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -151,13 +152,16 @@ def server(_shared_server: RunningServer, until: Callable[..., None]) -> Iterato
     # What was only for an answer is removed a moment after it.
     until(lambda: _shared_server.files() == [])
     yield _shared_server
-    for resource_type in ("image", "video", "raw"):
-        for kind in ("upload", "private", "authenticated"):
-            _shared_server.session.delete(
-                f"{_shared_server.api}/resources/{resource_type}/{kind}",
-                params={"all": "true"},
-                auth=_shared_server.auth,
-            )
+    for resource_type, kind in product(
+        ("image", "video", "raw"), ("upload", "private", "authenticated")
+    ):
+        if not _shared_server.files():
+            return
+        _shared_server.session.delete(
+            f"{_shared_server.api}/resources/{resource_type}/{kind}",
+            params={"all": "true"},
+            auth=_shared_server.auth,
+        )
 
 
 @pytest.fixture(scope="session")
