@@ -163,7 +163,7 @@ def test_moments_and_background_changes_as_the_node_sdk_writes_them(
         const pending = await uploader.explicit('a', {
           type: 'upload', async: true, eager: [{width: 5, crop: 'scale'}]});
         const url = utils.download_zip_url({
-          public_ids: ['a'], expires_at: Date.now() / 1000 + 60.5});
+          public_ids: ['a'], expires_at: Date.now() / 1000 + 600.5});
         const updated = await api.update('a', {
           moderation_status: 'approved', notification_url: 'http://127.0.0.1:9/'});
         return [stored.access_control.length, (await fetch(stored.url)).status,

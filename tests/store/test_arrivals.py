@@ -78,10 +78,11 @@ def test_the_row_is_the_one_that_a_save_makes(
     database: Database, intents: IntentStore, arrivals: ArrivalStore
 ) -> None:
     sign(intents)
-    assert arrivals.save(arrival(asset()))
+    version = now()
+    assert arrivals.save(arrival(asset(version=version)))
     store = AssetStore(database)
     quick = store.get("a", ANA)
-    slow = store.save(asset("b", asset_id="b" * 32), ANA)
+    slow = store.save(asset("b", asset_id="b" * 32, version=version), ANA)
     own = {"id", "upload_timestamp", "public_id", "media_url", "asset_id"}
     for field in dataclasses.fields(mt.Asset):
         if field.name not in own:
@@ -113,8 +114,9 @@ def test_what_signed_more_is_taken_first_as_by_settle(
     ids = [sign(intents, **rule) for rule in rules]
     sign(intents, folder="g"), sign(intents, public_id="other"), sign(intents, tags="autumn")
     sign(intents, type="private")
+    version = now()
     for n, expected in enumerate(ids):
-        thing = asset("f/a", version=now() - n, asset_id=f"{n:032x}")
+        thing = asset("f/a", version=version - n, asset_id=f"{n:032x}")
         found = intents.find(thing, "save", ANA)
         assert found is not None
         assert found.id == expected
