@@ -40,6 +40,24 @@ def test_a_malformed_cloudinary_url_does_not_end_in_the_sdks_traceback() -> None
     assert "Traceback" not in shown.stderr
 
 
+def test_the_dashboard_says_what_is_wrong_with_a_url_that_the_sdk_cannot_read() -> None:
+    # What the console copies, pasted after the name once more.
+    url = "CLOUDINARY_URL=cloudinary://1234:s3cret@demo"
+    shown = subprocess.run(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", "0"],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"CLOUDINARY_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert shown.returncode == 1
+    assert "without the name CLOUDINARY_URL=" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "s3cret" not in shown.stdout + shown.stderr
+
+
 def test_an_unreachable_database_is_one_line(settings: mt.Settings) -> None:
     shown = run("migrate", DATABASE_URL="postgresql://ana:s3cret@127.0.0.1:9/db")
     assert shown.returncode == 2
