@@ -147,3 +147,28 @@ def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
     page.goto(guarded.url)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     context.close()
+
+
+def test_who_had_to_sign_in_gets_to_the_page_that_was_asked_for(
+    guarded: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    asset = kit.upload(sample_media / "coffee.png", public_id="shared-coffee")
+    kit.upload(sample_media / "horse.png", public_id="another-horse")
+    for path, seen in (
+        (f"/?asset={asset.asset_id}", "Preview: within 1200 × 1200"),
+        ("/?text=horse", "1–1 of 1"),
+        ("/upload", "Drop pictures, videos or sounds here"),
+    ):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(guarded.url + path)
+        page.get_by_role("button", name="Sign in").click()
+        page.locator("input[name=sub]").fill("cy@example.org")
+        page.locator("button").first.click()
+        page.wait_for_url(guarded.url + path)
+        expect(page.get_by_text(seen)).to_be_visible()
+        # Once: whoever goes home then stays there.
+        page.goto(guarded.url)
+        expect(page.get_by_text("1–2 of 2")).to_be_visible()
+        expect(page).to_have_url(f"{guarded.url}/")
+        context.close()
