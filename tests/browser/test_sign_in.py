@@ -127,6 +127,33 @@ def test_who_has_signed_in_uploads_as_themselves(
     context.close()
 
 
+def test_an_upload_after_the_sign_in_has_expired_says_so_and_goes_on_after_another(
+    guarded: Any,
+    login_cookie: Callable[..., str],
+    browser: Browser,
+    kit: mt.MediaToolkit,
+    sample_media: Path,
+) -> None:
+    value = login_cookie(email="bo@example.org")
+    cookie: Any = {"name": "_streamlit_user", "value": value, "url": guarded.url}
+    context = browser.new_context()
+    context.add_cookies([cookie])
+    page = context.new_page()
+    page.goto(f"{guarded.url}/upload")
+    expect(page.get_by_text("Drop pictures")).to_be_visible()
+    context.clear_cookies()
+    page.locator("input[type=file]").set_input_files(sample_media / "coffee.png")
+    expect(page.locator(".word")).to_have_text(
+        "It could not be signed: you are no longer signed in. "
+        "Sign in again in another tab of this browser, then try again here"
+    )
+    context.add_cookies([cookie])
+    page.get_by_role("button", name="Try again: coffee.png").click()
+    expect(page.locator(".summary")).to_have_text("1 uploaded")
+    assert kit.assets()["user_id"].tolist() == ["bo@example.org"]
+    context.close()
+
+
 def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
     guarded: Any, issuer: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
