@@ -69,15 +69,17 @@ def _show_intents(kit: MediaToolkit) -> None:
 
 
 def _show_finding(finding: Finding) -> None:
-    state, check, detail = st.columns([1, 2, 9])
-    with state:
-        if finding.state == "ok":
-            st.badge("OK", color="green")
-        elif finding.state == "warning":
-            st.badge("Warning", color="orange")
-        else:
-            st.badge("Error", color="red")
-    check.markdown(f"**{literal(finding.check)}**")
+    check, detail = st.columns([3, 9], gap="xsmall")
+    with check.container(horizontal=True, vertical_alignment="center", gap="small"):
+        # Of one width, so that the names begin below each other.
+        with st.container(width=80):
+            if finding.state == "ok":
+                st.badge("OK", color="green")
+            elif finding.state == "warning":
+                st.badge("Warning", color="orange")
+            else:
+                st.badge("Error", color="red")
+        st.markdown(f"**{literal(finding.check)}**", width="content")
     with detail:
         st.markdown(literal(finding.detail))
         if finding.hint:
