@@ -128,12 +128,19 @@ def test_a_wrong_option_is_named_before_anything_starts(option: list[str], tmp_p
     assert not home.exists()
 
 
+def test_a_parameter_without_a_refused_signature_is_said(tmp_path: Path) -> None:
+    shown = run("doctor", "--param", "folder=spring", MEDIA_TOOLKIT_HOME=str(tmp_path / "never"))
+    assert shown.returncode == 2
+    assert "--signature" in shown.stderr
+    assert not (tmp_path / "never").exists()
+
+
 def test_reconcile_tells_what_differs_and_mends_it_when_asked(kit: mt.MediaToolkit) -> None:
     kit._client.upload(b"lost", "t.txt", "raw", public_id="shell-reconcile/t.txt")
     scope = ("reconcile", "--folder", "shell-reconcile")
     told = run(*scope)
     assert told.returncode == 1, told.stderr
-    assert "1 only in cloudinary; 1 of 1 assets listed with 1 Admin calls" in told.stdout
+    assert "1 only in cloudinary; 1 of 1 assets listed with 1 Admin call;" in told.stdout
     assert "shell-reconcile/t.txt" in told.stdout
     assert kit.count() == 0
     spent = run(*scope, "--budget", "1", "--apply", "to-table")
