@@ -214,6 +214,16 @@ def test_an_asset_that_is_not_there_is_said(page: Page, pictures: mt.MediaToolki
     expect(page.get_by_role("option")).to_have_count(4)
 
 
+def test_a_link_to_a_deleted_asset_says_that_it_was_deleted(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    rocket = pictures.asset("rocket")
+    pictures.delete(rocket)
+    page.goto(f"/?asset={rocket.asset_id}")
+    expect(page.get_by_role("dialog")).to_contain_text("was deleted")
+    expect(page.get_by_role("dialog")).to_contain_text("kit.restore")
+
+
 def test_names_are_shown_as_they_are(page: Page, kit: mt.MediaToolkit, sample_media: Path) -> None:
     nasty = "<img src=x onerror=alert(1)> **b** $x$ :red[y] 'q' \" ..".replace("/", "")
     kit.upload(

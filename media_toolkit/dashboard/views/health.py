@@ -8,7 +8,7 @@ import streamlit as st
 
 from media_toolkit.dashboard.fact_table import show_facts
 from media_toolkit.dashboard.session import acting_kit
-from media_toolkit.dashboard.wording import literal, show_error
+from media_toolkit.dashboard.wording import browser_zone, literal, show_error
 from media_toolkit.errors import MediaToolkitError
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ def _show_intents(kit: MediaToolkit) -> None:
         "They may still come until they expire. Later ones were given up, or reached"
         " Cloudinary and not the table: reconcile finds those."
     )
+    zone = str(browser_zone())
     shown = intents[["user_id", "signed_at", "expires_at", "public_id"]]
     st.dataframe(
         shown.fillna({"public_id": "any"}),
         hide_index=True,
         column_config={
             "user_id": "Signed for",
-            "signed_at": st.column_config.DatetimeColumn("Signed", format=_MOMENT),
-            "expires_at": st.column_config.DatetimeColumn("Expires", format=_MOMENT),
+            "signed_at": st.column_config.DatetimeColumn("Signed", format=_MOMENT, timezone=zone),
+            "expires_at": st.column_config.DatetimeColumn("Expires", format=_MOMENT, timezone=zone),
             "public_id": "Name",
         },
     )
