@@ -54,6 +54,8 @@ def doctor(
 
     Status 1 when something is broken, or when the cause of the refusal was not found.
     """
+    if param and not signature:
+        raise typer.BadParameter("give it with --signature", param_hint="--param")
     with connect_quietly() as kit:
         if signature:
             explanation = kit.explain_signature(_parameters(param or []), signature)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ from media_toolkit.store import migrations
 from media_toolkit.store.database import Database
 
 State = Literal["ok", "warning", "error"]
+# Below the first uploads go on; below the second Postgres stops before long.
+_LITTLE_SPACE, _NO_SPACE = 1_000_000_000, 50_000_000
 # Jupyter aligns the cells of tables to the right, as suits numbers.
 _CELL = "<td style='text-align:left'>"
 _MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
@@ -122,6 +126,20 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     if embedded:
         detail += f"; {' and '.join(embedded)} unset: embedded stack in {settings.home}"
     yield Finding("settings", "ok", detail)
+    if embedded:
+        yield _space(shutil.disk_usage(settings.home).free, settings.home)
+
+
+def _space(free: int, home: Path) -> Finding:
+    detail = f"{free / 1e9:,.1f} GB free in {home}"
+    if free >= _LITTLE_SPACE:
+        return Finding("disk", "ok", detail)
+    return Finding(
+        "disk",
+        "warning" if free >= _NO_SPACE else "error",
+        f"{free / 1e6:,.0f} MB free in {home}",
+        "free some space, or set MEDIA_TOOLKIT_HOME to another disk: uploads fail on a full one",
+    )
 
 
 def _try(name: str, check: Callable[[], Finding]) -> Finding:

@@ -86,11 +86,15 @@ class CloudAccount:
         Raises:
             SettingsError: naming the part that is missing; the secret is never quoted.
         """
-        parts = urlsplit(url.strip())
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme != "cloudinary":
             raise SettingsError(
                 "CLOUDINARY_URL does not start with cloudinary://",
-                hint="copy it from the Cloudinary console: API Keys, API environment variable",
+                hint="copy it from the Cloudinary console (API Keys, API environment variable),"
+                " without the name CLOUDINARY_URL= before it",
                 ids=("CLOUDINARY_URL",),
             )
         credentials, _, cloud = parts.netloc.rpartition("@")
@@ -211,6 +215,7 @@ class Settings(BaseSettings):
         scheme, _, rest = url.get_secret_value().strip().partition(":")
         if scheme not in ("postgres", "postgresql"):
             raise ValueError("does not start with postgresql://")
+        _check_place(f"postgresql:{rest}")
         # SQLAlchemy dropped the scheme postgres:// in 1.4; Neon and Heroku strings still use it.
         return SecretStr(f"postgresql:{rest}")
 
@@ -367,6 +372,27 @@ def _of_neon(url: str, is_pooled: bool) -> str:
         return url
     endpoint = endpoint.removesuffix("-pooler") + ("-pooler" if is_pooled else "")
     return urlunsplit(parts._replace(netloc=f"{who}{at}{endpoint}{dot}{rest}"))
+
+
+def _check_place(url: str) -> None:
+    """Host and port as libpq's drivers will read them; the parts themselves stay untold.
+
+    Raises:
+        ValueError: saying what is malformed. A password that holds an `@` moves the place where
+            the host begins, and the error of whoever reads it then would quote its rest.
+    """
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        _ = parts.port
+        is_readable = parts.netloc.count("@") < 2 and "@" not in parts.path + parts.fragment
+    except ValueError:
+        is_readable = False
+    if not is_readable:
+        raise ValueError(
+            "has a host or a port that cannot be read; in a password @ must be written as %40,"
+            " / as %2F, : as %3A, ? as %3F, # as %23"
+        )
 
 
 def _is_loopback(host: str | None) -> bool:

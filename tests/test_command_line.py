@@ -40,6 +40,24 @@ def test_a_malformed_cloudinary_url_does_not_end_in_the_sdks_traceback() -> None
     assert "Traceback" not in shown.stderr
 
 
+def test_the_dashboard_says_what_is_wrong_with_a_url_that_the_sdk_cannot_read() -> None:
+    # What the console copies, pasted after the name once more.
+    url = "CLOUDINARY_URL=cloudinary://1234:s3cret@demo"
+    shown = subprocess.run(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", "0"],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"CLOUDINARY_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert shown.returncode == 1
+    assert "without the name CLOUDINARY_URL=" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "s3cret" not in shown.stdout + shown.stderr
+
+
 def test_an_unreachable_database_is_one_line(settings: mt.Settings) -> None:
     # The command as it is, except that it waits for half a second and not for twelve.
     code = (
@@ -122,12 +140,19 @@ def test_a_wrong_option_is_named_before_anything_starts(option: list[str], tmp_p
     assert not home.exists()
 
 
+def test_a_parameter_without_a_refused_signature_is_said(tmp_path: Path) -> None:
+    shown = run("doctor", "--param", "folder=spring", MEDIA_TOOLKIT_HOME=str(tmp_path / "never"))
+    assert shown.returncode == 2
+    assert "--signature" in shown.stderr
+    assert not (tmp_path / "never").exists()
+
+
 def test_reconcile_tells_what_differs_and_mends_it_when_asked(kit: mt.MediaToolkit) -> None:
     kit._client.upload(b"lost", "t.txt", "raw", public_id="shell-reconcile/t.txt")
     scope = ("reconcile", "--folder", "shell-reconcile")
     told = run(*scope)
     assert told.returncode == 1, told.stderr
-    assert "1 only in cloudinary; 1 of 1 assets listed with 1 Admin calls" in told.stdout
+    assert "1 only in cloudinary; 1 of 1 assets listed with 1 Admin call;" in told.stdout
     assert "shell-reconcile/t.txt" in told.stdout
     assert kit.count() == 0
     spent = run(*scope, "--budget", "1", "--apply", "to-table")

@@ -50,7 +50,7 @@ def test_the_official_sdk_runs_as_docs_embedded_shows(kit: mt.MediaToolkit) -> N
 def test_the_page_on_reconcile_runs_as_it_stands(kit: mt.MediaToolkit) -> None:
     kit._client.upload(b"lost", "t.txt", "raw", public_id="reconcile-page/t.txt")
     flow, intents = blocks("docs/reconcile.md", "python")
-    for code, said in ((flow, "1 mended with 1 Admin calls"), (intents, "reconcile-page")):
+    for code, said in ((flow, "1 mended with 1 Admin call\n"), (intents, "reconcile-page")):
         shown = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
         )

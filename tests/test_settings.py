@@ -53,6 +53,8 @@ def test_half_an_account_is_an_error_that_names_the_missing_part(
         ("cloudinary://key:s3cret@", "cloud_name"),
         ("cloudinary://<your_api_key>:s3cret@cloud", "api_key"),
         ("https://key:s3cret@cloud", "cloudinary://"),
+        ("CLOUDINARY_URL=cloudinary://key:s3cret@cloud", "without the name CLOUDINARY_URL="),
+        ("cloudinary://[key:s3cret@cloud", "cloudinary://"),
     ],
 )
 def test_a_broken_cloudinary_url_is_an_error_that_says_what_is_wrong(
@@ -62,6 +64,40 @@ def test_a_broken_cloudinary_url_is_an_error_that_says_what_is_wrong(
     with pytest.raises(SettingsError, match=said) as caught:
         Settings()
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ana:s3@cret:s3cret@db.example.org/x",
+        "postgresql://ana:s3/cret@db.example.org/x",
+        "postgresql://ana:s3?cret@db.example.org/x",
+        "postgresql://ana:s3#cret@db.example.org/x",
+        "postgresql://ana:s3cret@db.example.org:cret/x",
+        "postgresql://ana:s3cret@db.example.org:543200/x",
+        "postgresql://ana:s3cret@[db.example.org/x",
+    ],
+)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_DIRECT_URL"])
+def test_a_database_url_that_cannot_be_read_says_what_to_write_and_quotes_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(SettingsError, match=f"{name} has a host or a port .*%40") as caught:
+        Settings()
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ana:s3:cret@db.example.org:5432/x",
+        "postgresql://ana:s3%40cret@[::1]:5432/x?application_name=a@b",
+        "postgresql:///x?host=/var/run/postgresql",
+    ],
+)
+def test_a_database_url_may_have_any_form_that_drivers_read(url: str) -> None:
+    assert Settings(database_url=url).direct_url == url
 
 
 def test_secrets_are_masked_wherever_settings_are_printed() -> None:

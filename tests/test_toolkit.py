@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -204,6 +206,7 @@ def test_the_doctor_finds_everything_well_and_tells_no_secret(kit: mt.MediaToolk
     assert diagnosis.is_well, diagnosis
     assert [f.check for f in diagnosis.findings] == [
         "settings",
+        "disk",
         "signing",
         "Cloudinary",
         "Postgres",
@@ -222,6 +225,23 @@ def test_the_doctor_says_what_is_wrong(kit: mt.MediaToolkit) -> None:
     assert not diagnosis.is_well
     assert [f.check for f in diagnosis.findings if f.state == "error"] == ["Cloudinary"]
     assert "CLOUDINARY_URL" in str(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("free", "state", "said"),
+    [
+        (2_500_000_000, "ok", "2.5 GB free"),
+        (999_000_000, "warning", "999 MB free"),
+        (3_000_000, "error", "3 MB free"),
+    ],
+)
+def test_the_doctor_says_when_the_embedded_stack_runs_out_of_space(
+    kit: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch, free: int, state: str, said: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    (disk,) = (f for f in kit.doctor().findings if f.check == "disk")
+    assert (disk.state, disk.detail.split(" in ")[0]) == (state, said)
+    assert ("MEDIA_TOOLKIT_HOME" in disk.hint) == (state != "ok")
 
 
 def test_the_same_code_runs_on_services_named_in_the_settings(

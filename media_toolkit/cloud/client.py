@@ -393,10 +393,11 @@ def check_name(public_id: str | None, folder: str | None = None) -> None:
         reason = "begins or ends with a space"
     else:
         return
+    kind = "folder" if public_id is None else "public_id"
     shown = full if len(full) <= 60 else f"{full[:57]}…"
     raise InvalidName(
-        f"public_id {shown!r} {reason}",
-        hint="choose another public_id, or none for a random one",
+        f"{kind} {shown!r} {reason}",
+        hint=f"choose another {kind}, or none{' for a random one' if public_id else ''}",
         ids=(full,),
     )
 

@@ -64,7 +64,7 @@ class AdminBudget:
                 return
             if self.spent >= self.calls:
                 raise BudgetSpent(
-                    f"the budget of {self.calls} Admin calls is spent",
+                    f"the budget of {calls_in_words(self.calls)} is spent",
                     hint="run it again to go on, or state a larger budget",
                 )
             raise BudgetSpent(
@@ -120,6 +120,11 @@ def seconds_until(moment: datetime | None) -> float | None:
     if moment is None:
         return None
     return max(1.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def calls_in_words(number: int) -> str:
+    """1 → "1 Admin call", 1200 → "1,200 Admin calls"."""
+    return f"{number:,} Admin call{'' if number == 1 else 's'}"
 
 
 def _number(text: str | None, otherwise: int | None) -> int | None:

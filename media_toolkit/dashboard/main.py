@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from media_toolkit.dashboard.components.arrival import go_to_asked_page, keep_asked_page
 from media_toolkit.dashboard.session import must_sign_in, signed_in_user
 from media_toolkit.dashboard.wording import show_error
 from media_toolkit.errors import MediaToolkitError
@@ -45,7 +46,10 @@ def main() -> None:
     ]
     if signed_in_user() is not None:
         pages.append(st.Page(_sign_out, title="Sign out", icon=""))
-    st.navigation(pages, position="top").run()
+    page = st.navigation(pages, position="top")
+    page.run()
+    if signed_in_user() is not None:
+        go_to_asked_page()
 
 
 def _sign_in() -> None:
@@ -54,6 +58,7 @@ def _sign_in() -> None:
         st.title("Media Toolkit")
         st.write("Sign in to see and upload your team's pictures and videos.")
         st.button("Sign in", type="primary", on_click=st.login)
+        keep_asked_page()
 
 
 def _sign_out() -> None:

@@ -55,7 +55,7 @@ def play_time(seconds: float) -> str:
 
 def moment(time: datetime) -> str:
     """A time in the zone of the browser that looks at it, with the zone's name."""
-    zone = _browser_zone()
+    zone = browser_zone()
     return f"{time.astimezone(zone):%d %b %Y, %H:%M:%S} {zone}"
 
 
@@ -76,7 +76,8 @@ def facts(asset: Asset) -> str:
     return " · ".join(parts)
 
 
-def _browser_zone() -> tzinfo:
+def browser_zone() -> tzinfo:
+    """The time zone of the browser that looks at the page; UTC where it tells none."""
     try:
         return ZoneInfo(st.context.timezone) if st.context.timezone else UTC
     except (ZoneInfoNotFoundError, ValueError):

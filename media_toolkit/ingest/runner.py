@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from media_toolkit import media
 from media_toolkit.asset import Asset
+from media_toolkit.cloud.client import check_name
 from media_toolkit.errors import Conflict, MediaToolkitError, StoreError, Unavailable
 from media_toolkit.identity import Identity
 from media_toolkit.ingest.report import IngestReport, Result
@@ -51,10 +52,13 @@ class Runner:
         A file that is refused does not stop the rest; Ctrl-C does, after saving what is done.
 
         Raises:
-            IngestError: when the folder cannot be read. Unavailable: when Postgres cannot be
+            IngestError: when the folder cannot be read. InvalidName: when no asset may have a
+                name that begins with `prefix`. Unavailable: when Postgres cannot be
                 reached before anything was sent.
         """
         started = time.monotonic()
+        if prefix.strip("/"):
+            check_name(None, prefix.strip("/"))
         items = folder_items(folder, prefix, recursive)
         shared = Counter(item.public_id for item in items)
         stored = {

@@ -132,7 +132,8 @@ def uploads_over_time(frame: pd.DataFrame, by: str | None = None, every: str = "
 def draw_offline() -> None:
     """Have JupyterLab or VS Code draw Altair's charts; by itself Altair loads scripts from a CDN.
 
-    Holds for all Altair charts of the session; `alt.renderers.enable("default")` ends it.
+    Holds for all Altair charts of the session; `alt.renderers.enable("default")` ends it, as an
+    export to HTML needs it: there only Altair's own scripts draw.
     """
 
     def bundle(spec: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient
-from media_toolkit.cloud.pacing import AdminBudget
+from media_toolkit.cloud.pacing import AdminBudget, calls_in_words
 from media_toolkit.errors import FilterError, MediaToolkitError, NotFound, RateLimited
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
@@ -80,7 +80,7 @@ class MendReport:
     def __str__(self) -> str:
         counts = Counter(result.outcome for result in self.results)
         told = ", ".join(f"{n:,} {outcome}" for outcome, n in counts.items()) or "nothing to mend"
-        text = f"{told} with {self.calls:,} Admin calls"
+        text = f"{told} with {calls_in_words(self.calls)}"
         if self.is_dry_run:
             text += " (a dry run: apply(dry_run=False) does it)"
         for result in self.results:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from media_toolkit.asset import RESOURCE_TYPES, Asset
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.listing import DELIVERY_TYPES, PAGE_SIZE, ListingScope
-from media_toolkit.cloud.pacing import AdminBudget
+from media_toolkit.cloud.pacing import AdminBudget, calls_in_words
 from media_toolkit.errors import CloudUnavailable, FilterError, RateLimited, UploadError
 from media_toolkit.identity import Identity
 from media_toolkit.reconcile.mending import Direction, Mender, MendReport, as_frame
@@ -100,13 +100,13 @@ class ReconcilePlan:
         if self.total is None:
             seen = "nothing listed"
         nothing = "no difference" if self.is_complete else "no difference so far"
-        text = f"{told or nothing}; {seen} with {self.calls:,} Admin calls"
+        text = f"{told or nothing}; {seen} with {calls_in_words(self.calls)}"
         if self.is_complete:
             cost = sum(d.kind != "unsettled_intent" for d in self.differences)
             return text + (f"; apply costs up to {cost:,} more" if cost else "")
         return (
             f"{text}\nNot complete: {self.stopped}"
-            f"\nThe whole listing costs about {self.estimated_calls:,} Admin calls; "
+            f"\nThe whole listing costs about {calls_in_words(self.estimated_calls)}; "
             "rows without an asset are told at its end"
         )
 
@@ -163,7 +163,7 @@ class Reconciler:
             total=pages,
             initial=run.calls,
             unit="call",
-            desc=f"about {pages:,} Admin calls",
+            desc=f"about {calls_in_words(pages)}",
             disable=not progress,
         ) as bar:
             while not run.is_complete:
@@ -181,7 +181,7 @@ class Reconciler:
                     run = self._listings.begin(self._identity, described, resume=False)
                 pages = self._estimate(scope, run)
                 bar.total = max(pages, run.calls)
-                bar.set_description(f"{pages:,} Admin calls", refresh=False)
+                bar.set_description(calls_in_words(pages), refresh=False)
                 bar.update(run.calls - bar.n)
         differences = self._listings.differences(
             run,

@@ -111,18 +111,24 @@ class AssetStore:
             NotFound: when there is none. Conflict: when several share the public_id.
         """
         c = files.c
-        wanted = sa.select(files).where(
-            sa.or_(c.public_id == public_id, c.asset_id == public_id), c.deleted_at.is_(None)
-        )
+        wanted = sa.select(files).where(sa.or_(c.public_id == public_id, c.asset_id == public_id))
         if resource_type is not None:
             wanted = wanted.where(c.resource_type == resource_type)
         if delivery_type is not None:
             wanted = wanted.where(c.delivery_type == delivery_type)
-        rows = self._rows(wanted.limit(3), identity)
+        wanted = wanted.order_by(c.deleted_at.desc().nulls_first())
+        found = self._rows(wanted.limit(3), identity)
+        rows = [row for row in found if row["deleted_at"] is None]
+        if found and not rows:
+            raise NotFound(
+                f"the asset {public_id!r} was deleted",
+                hint="its owner or an admin can bring it back with kit.restore",
+                ids=(public_id,),
+            )
         if not rows:
             raise NotFound(
                 f"no asset {public_id!r} in cloudinary_files",
-                hint="check the public_id, or save it first",
+                hint="check the name; what is in Cloudinary alone, kit.reconcile brings here",
                 ids=(public_id,),
             )
         if len(rows) > 1:

@@ -127,6 +127,33 @@ def test_who_has_signed_in_uploads_as_themselves(
     context.close()
 
 
+def test_an_upload_after_the_sign_in_has_expired_says_so_and_goes_on_after_another(
+    guarded: Any,
+    login_cookie: Callable[..., str],
+    browser: Browser,
+    kit: mt.MediaToolkit,
+    sample_media: Path,
+) -> None:
+    value = login_cookie(email="bo@example.org")
+    cookie: Any = {"name": "_streamlit_user", "value": value, "url": guarded.url}
+    context = browser.new_context()
+    context.add_cookies([cookie])
+    page = context.new_page()
+    page.goto(f"{guarded.url}/upload")
+    expect(page.get_by_text("Drop pictures")).to_be_visible()
+    context.clear_cookies()
+    page.locator("input[type=file]").set_input_files(sample_media / "coffee.png")
+    expect(page.locator(".word")).to_have_text(
+        "It could not be signed: you are no longer signed in. "
+        "Sign in again in another tab of this browser, then try again here"
+    )
+    context.add_cookies([cookie])
+    page.get_by_role("button", name="Try again: coffee.png").click()
+    expect(page.locator(".summary")).to_have_text("1 uploaded")
+    assert kit.assets()["user_id"].tolist() == ["bo@example.org"]
+    context.close()
+
+
 def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
     guarded: Any, issuer: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
@@ -147,3 +174,28 @@ def test_who_signs_in_with_the_issuer_is_let_in_and_out_again(
     page.goto(guarded.url)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     context.close()
+
+
+def test_who_had_to_sign_in_gets_to_the_page_that_was_asked_for(
+    guarded: Any, browser: Browser, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    asset = kit.upload(sample_media / "coffee.png", public_id="shared-coffee")
+    kit.upload(sample_media / "horse.png", public_id="another-horse")
+    for path, seen in (
+        (f"/?asset={asset.asset_id}", "Preview: within 1200 × 1200"),
+        ("/?text=horse", "1–1 of 1"),
+        ("/upload", "Drop pictures, videos or sounds here"),
+    ):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(guarded.url + path)
+        page.get_by_role("button", name="Sign in").click()
+        page.locator("input[name=sub]").fill("cy@example.org")
+        page.locator("button").first.click()
+        page.wait_for_url(guarded.url + path)
+        expect(page.get_by_text(seen)).to_be_visible()
+        # Once: whoever goes home then stays there.
+        page.goto(guarded.url)
+        expect(page.get_by_text("1–2 of 2")).to_be_visible()
+        expect(page).to_have_url(f"{guarded.url}/")
+        context.close()

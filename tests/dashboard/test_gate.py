@@ -40,7 +40,9 @@ def test_with_auth_whoever_did_not_sign_in_sees_the_sign_in_only(
     app.run()
     assert titles(app) == ["Media Toolkit"]
     assert [button.label for button in app.button] == ["Sign in"]
-    assert not app.get("bidi_component")
+    assert [shown.proto.component_name for shown in app.get("bidi_component")] == [
+        "media_toolkit_arrival"
+    ]
 
 
 def test_with_auth_a_user_acts_as_themselves(

@@ -116,6 +116,9 @@ def test_a_folder_that_is_none_is_an_error(kit: mt.MediaToolkit, tmp_path: Path)
         kit.ingest(draw(tmp_path / "a.jpg"))
     with pytest.raises(mt.IngestError, match="public_id"):
         kit.ingest(tmp_path, public_id="same")
+    # Once, and not at each file.
+    with pytest.raises(mt.InvalidName, match="folder 'spring//2026' has an empty"):
+        kit.ingest(tmp_path, folder="spring//2026")
     assert "1 uploaded" in str(kit.ingest(str(tmp_path), progress=False))
 
 

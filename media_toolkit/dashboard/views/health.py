@@ -8,7 +8,7 @@ import streamlit as st
 
 from media_toolkit.dashboard.fact_table import show_facts
 from media_toolkit.dashboard.session import acting_kit
-from media_toolkit.dashboard.wording import literal, show_error
+from media_toolkit.dashboard.wording import browser_zone, literal, show_error
 from media_toolkit.errors import MediaToolkitError
 
 if TYPE_CHECKING:
@@ -55,29 +55,32 @@ def _show_intents(kit: MediaToolkit) -> None:
         "They may still come until they expire. Later ones were given up, or reached"
         " Cloudinary and not the table: reconcile finds those."
     )
+    zone = str(browser_zone())
     shown = intents[["user_id", "signed_at", "expires_at", "public_id"]]
     st.dataframe(
         shown.fillna({"public_id": "any"}),
         hide_index=True,
         column_config={
             "user_id": "Signed for",
-            "signed_at": st.column_config.DatetimeColumn("Signed", format=_MOMENT),
-            "expires_at": st.column_config.DatetimeColumn("Expires", format=_MOMENT),
+            "signed_at": st.column_config.DatetimeColumn("Signed", format=_MOMENT, timezone=zone),
+            "expires_at": st.column_config.DatetimeColumn("Expires", format=_MOMENT, timezone=zone),
             "public_id": "Name",
         },
     )
 
 
 def _show_finding(finding: Finding) -> None:
-    state, check, detail = st.columns([1, 2, 9])
-    with state:
-        if finding.state == "ok":
-            st.badge("OK", color="green")
-        elif finding.state == "warning":
-            st.badge("Warning", color="orange")
-        else:
-            st.badge("Error", color="red")
-    check.markdown(f"**{literal(finding.check)}**")
+    check, detail = st.columns([3, 9], gap="xsmall")
+    with check.container(horizontal=True, vertical_alignment="center", gap="small"):
+        # Of one width, so that the names begin below each other.
+        with st.container(width=80):
+            if finding.state == "ok":
+                st.badge("OK", color="green")
+            elif finding.state == "warning":
+                st.badge("Warning", color="orange")
+            else:
+                st.badge("Error", color="red")
+        st.markdown(f"**{literal(finding.check)}**", width="content")
     with detail:
         st.markdown(literal(finding.detail))
         if finding.hint:

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 48
 # The widgets' keys are the words of `AssetFilter`, and so are those of the page's URL.
-_UNFILTERED: dict[str, Any] = {"text": "", "user_id": [], "resource_type": []}
+_UNFILTERED: dict[str, Any] = {"text": "", "tags": [], "user_id": [], "resource_type": []}
+# Words without a widget: a link may hold them all the same, and several values of these.
+_SEVERAL = ("any_tags", "delivery_type", "format")
+_NUMBERS = ("min_width", "min_height", "min_bytes", "max_bytes")
+_LINKED = (*_SEVERAL, "folder", "uploaded_after", "uploaded_before", *_NUMBERS)
+# Of a library with more tags, the others can be typed.
+_OFFERED_TAGS = 500
 _TRAIL = "library_trail"
 _CLEARINGS = "library_clearings"
 
@@ -43,7 +49,8 @@ def _show(kit: MediaToolkit) -> None:
     if not users:
         _empty_library(kit)
         return
-    filters = _filter_bar(users)
+    tags = [tag for tag, _ in kit.facets("tags")["tags"]]
+    filters = _filter_bar(users, tags) | _linked_filters()
     total = kit.count(**filters)
     if total == 0:
         _no_hits()
@@ -57,26 +64,82 @@ def _show(kit: MediaToolkit) -> None:
     _shelf(kit, page, trail, total, json.dumps([filters, *trail]))
 
 
-def _filter_bar(users: list[str]) -> dict[str, Any]:
+def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
     """The filter words that are set."""
     # A shared URL may name somebody whose assets have gone: that is no hits, not everybody's.
     asked = [user for user in st.query_params.get_all("user_id") if user and user not in users]
-    text_column, user_column, type_column = st.columns([5, 5, 4])
+    text_column, tag_column, user_column, type_column = st.columns([5, 4, 4, 5])
     text = text_column.text_input(
         "Search",
         key="text",
         bind="query-params",
         type="search",
-        placeholder="Words in names, tags and context",
+        placeholder="Words in names, tags, context",
+    )
+    chosen_tags = tag_column.multiselect(
+        "Tags",
+        tags[:_OFFERED_TAGS],
+        key="tags",
+        bind="query-params",
+        placeholder="Any",
+        accept_new_options=True,
+        filter_mode="contains",
+        # It would stand first, and Enter take all that was found.
+        select_all=False,
     )
     user_id = user_column.multiselect(
-        "User", [*users, *asked], key="user_id", bind="query-params", placeholder="Everybody"
+        "User",
+        [*users, *asked],
+        key="user_id",
+        bind="query-params",
+        placeholder="Everybody",
+        filter_mode="contains",
+        select_all=False,
     )
     resource_type = type_column.pills(
         "Type", RESOURCE_TYPES, selection_mode="multi", key="resource_type", bind="query-params"
     )
-    chosen = {"text": (text or "").strip(), "user_id": user_id, "resource_type": resource_type}
+    chosen = {
+        "text": (text or "").strip(),
+        "tags": chosen_tags,
+        "user_id": user_id,
+        "resource_type": resource_type,
+    }
     return {word: value for word, value in chosen.items() if value}
+
+
+def _linked_filters() -> dict[str, Any]:
+    """The filter words that only the page's URL holds, shown with a way to be rid of them."""
+    found: dict[str, Any] = {}
+    for word in _LINKED:
+        values = [value for value in st.query_params.get_all(word) if value]
+        if not values:
+            continue
+        if word in _SEVERAL:
+            found[word] = values
+        else:
+            value = values[-1]
+            found[word] = int(value) if word in _NUMBERS and value.isdecimal() else value
+    if found:
+        with st.container(horizontal=True, vertical_alignment="center", key="linked_filters"):
+            told = (f"**{literal(word)}** {literal(_told(value))}" for word, value in found.items())
+            st.markdown(f"And by this link: {', '.join(told)}", width="content")
+            st.button("Remove", on_click=_remove_linked_filters)
+    return found
+
+
+def _told(value: Any) -> str:
+    return " or ".join(value) if isinstance(value, list) else str(value)
+
+
+def _remove_linked_filters() -> None:
+    for word in _LINKED:
+        st.query_params.pop(word, None)
+
+
+def _clear_filters() -> None:
+    st.session_state.update(_UNFILTERED)
+    _remove_linked_filters()
 
 
 def _trail(filters: dict[str, Any]) -> list[str]:
@@ -158,7 +221,7 @@ def _pager(page: Page, trail: list[str], place: str) -> None:
 def _no_hits() -> None:
     with st.container(border=True, horizontal_alignment="center", key="no_hits"):
         st.subheader("Nothing matches these filters", width="content")
-        st.button("Clear filters", on_click=st.session_state.update, args=(_UNFILTERED,))
+        st.button("Clear filters", on_click=_clear_filters)
 
 
 def _empty_library(kit: MediaToolkit) -> None:

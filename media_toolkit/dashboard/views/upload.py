@@ -19,7 +19,7 @@ def show() -> None:
         return
     st.title("Upload")
     st.markdown(
-        f"What you upload is saved as {literal(kit.identity.user_id)}’s and shown to the team."
+        f"What you upload is saved as {literal(kit.identity.user_id)}’s and shown in the library."
     )
     if direct_upload(key="direct_upload"):
         st.switch_page("views/library.py")

@@ -1,5 +1,8 @@
 const PARALLEL = 3;
 const ACCEPTED = "Only pictures, videos and sounds can be uploaded";
+// The endpoints' own hint is for programs.
+const SIGNED_OUT =
+  "you are no longer signed in. Sign in again in another tab of this browser, then try again here";
 // Browsers know no type for these, but Cloudinary does.
 const KNOWN_ENDINGS = {
   image: ["avif", "heic", "heif", "jp2", "jxl", "psd", "tif", "tiff", "webp"],
@@ -271,6 +274,7 @@ async function post(path, body, purpose) {
     const seconds = Number(answer.headers.get("Retry-After")) || 1;
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   }
+  if (answer.status === 401) return { error: SIGNED_OUT };
   return { error: `the dashboard answered ${answer.status}`, ...parsed(await answer.text()) };
 }
 
