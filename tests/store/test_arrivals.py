@@ -113,8 +113,9 @@ def test_what_signed_more_is_taken_first_as_by_settle(
     ids = [sign(intents, **rule) for rule in rules]
     sign(intents, folder="g"), sign(intents, public_id="other"), sign(intents, tags="autumn")
     sign(intents, type="private")
+    newest = now()
     for n, expected in enumerate(ids):
-        thing = asset("f/a", version=now() - n, asset_id=f"{n:032x}")
+        thing = asset("f/a", version=newest - n, asset_id=f"{n:032x}")
         found = intents.find(thing, "save", ANA)
         assert found is not None
         assert found.id == expected
