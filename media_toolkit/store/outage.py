@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -39,11 +40,19 @@ _DENIED = re.compile(r"permission denied for (?:table|view|materialized view) (\
 def retrying(
     call: Callable[[], T], is_worth_it: Callable[[BaseException], bool], patience_s: float
 ) -> T:
-    """Call until it succeeds, for `patience_s` at most, with jitter between."""
+    """Call until it succeeds, for `patience_s` at most: at once after the first failure, which may
+    be of a connection that ended long ago, then with jitter between."""
+    start = time.monotonic()
+    try:
+        return call()
+    except Exception as error:
+        left_s = patience_s - (time.monotonic() - start)
+        if left_s <= 0 or not is_worth_it(error):
+            raise
     for attempt in Retrying(
         retry=retry_if_exception(is_worth_it),
         wait=wait_random_exponential(multiplier=0.1, max=1.5),
-        stop=stop_after_delay(patience_s),
+        stop=stop_after_delay(left_s),
         reraise=True,
     ):
         with attempt:

@@ -329,6 +329,47 @@ def test_a_connection_that_ended_in_its_sleep_is_no_error(server: Server, url: s
             assert cursor.fetchone() == (1,)
 
 
+def test_of_a_pool_whose_connections_all_ended_one_is_met(server: Server, url: str) -> None:
+    def beginning() -> None:
+        with database.begin(ANA) as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    errors: list[sa.engine.ExceptionContext] = []
+    with closing_database(url) as database:
+        sa.event.listen(database.engine, "handle_error", errors.append)
+        for call in (
+            beginning,
+            database.ping,
+            lambda: database.run(ANA, lambda connection: connection.scalar(sa.text("SELECT 1"))),
+            lambda: database.script([(ANA, [("SELECT 1", {})])]),
+        ):
+            with ExitStack() as held:
+                for _ in range(5):
+                    held.enter_context(database.begin(ANA))
+            server.restart()
+            errors.clear()
+            for _ in range(5):
+                call()
+            # PgBouncer keeps its clients' connections, and may hand on an error of its own.
+            assert len(errors) == 1 if url == server.direct_url else len(errors) <= 1
+            assert all(error.is_disconnect for error in errors)
+
+
+def test_after_a_script_a_connection_has_its_transactions_again(server: Server, url: str) -> None:
+    with closing_database(url) as database:
+        with pytest.raises(mt.StoreError, match="division by zero"):
+            database.script([(ANA, [("SELECT 1 / 0", {})])])
+        assert database.script([(ANA, [("SELECT %(n)s, '100 %%'", {"n": 7})])]) == [(7, "100 %")]
+        with database.begin(ANA) as connection:
+            assert database.engine.pool.checkedin() == 0, "the one that the script had"
+            connection.exec_driver_sql(
+                "INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id)"
+                " VALUES ('a', 'https://a', 'image', 'ana')"
+            )
+            connection.rollback()
+        assert server.rows("SELECT count(*) FROM cloudinary_files") == 0
+
+
 class SilentServer:
     """Listens as Postgres would, keeps the first bytes that libpq sends, and has no TLS."""
 
