@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -42,11 +41,14 @@ SELECT {_COLUMNS} FROM cloudinary_files WITH NO DATA
 _COPY = f"COPY pg_temp.media_toolkit_incoming ({_COLUMNS}) FROM STDIN"
 # What Postgres tells of where it was: "COPY media_toolkit_incoming, line 7, column width: …".
 _LINE = re.compile(r"^COPY \w+, line (\d+)")
+# What only indexes refuse.
+_TOO_LARGE = re.compile("index row")
+_SHORTEN = (
+    "nothing of its batch is stored: leave it out, or shorten it; a public_id, tag or other "
+    "indexed text may have some 2,700 bytes"
+)
 _STAGED = "pg_temp.media_toolkit_incoming"
 _GIVEN = "jsonb_populate_recordset(NULL::cloudinary_files, CAST(:rows AS jsonb)) WITH ORDINALITY"
-
-
-_READ_GIVEN = sa.text(f"SELECT FROM {_GIVEN}")
 
 
 def _names(row: str) -> str:
@@ -169,23 +171,27 @@ def save_batch(
     assets: Sequence[Asset],
     identity: Identity,
     work: Callable[[sa.Connection], T],
+    revive: bool = False,
 ) -> T:
     """`work`, which writes all of `assets` or none; repeated when Postgres restarts under it.
 
+    Args:
+        revive: as `work` calls `write`.
+
     Raises:
-        Conflict: a row belongs to another user. Forbidden: an asset is not of `identity`.
-        StoreError: an asset that Postgres cannot hold, naming it.
+        Conflict: a row belongs to another user, or a unique index of yours has it already.
+        Forbidden: an asset is not of `identity`.
+        StoreError: an asset that Postgres cannot hold. All three name it.
         Unavailable: no Postgres; nothing of the batch is stored.
     """
     try:
         return database.run(identity, work)
-    except (Conflict, Forbidden):
-        names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
-        refuse_foreign(database, names, identity, asset_ids)
-        raise
     except StoreError as error:
-        if is_of_data(error.__cause__) and len(assets) < COPY_FROM_ROWS:
-            _refuse_unfit(database, assets, identity)
+        if isinstance(error, Conflict | Forbidden):
+            names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
+            refuse_foreign(database, names, identity, asset_ids)
+        if not error.ids and is_of_data(error.__cause__):
+            _refuse_unfit(database, assets, identity, revive, error)
         raise
 
 
@@ -210,7 +216,9 @@ def save_batches(
             yield asset
 
     def save(batch: Sequence[Asset]) -> SaveReport:
-        return save_batch(database, batch, identity, lambda c: write(c, batch, identity, revive))
+        return save_batch(
+            database, batch, identity, lambda c: write(c, batch, identity, revive), revive
+        )
 
     with ThreadPoolExecutor(1, "media_toolkit_save") as one:
         while taken := list(read()):
@@ -268,16 +276,43 @@ def _copy(connection: sa.Connection, assets: Sequence[Asset]) -> None:
         cursor.close()
 
 
-def _refuse_unfit(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
-    """Raise StoreError for the first that Postgres cannot hold; of JSON it does not say which."""
-    for asset in assets:
-        read = partial(
-            sa.Connection.execute, statement=_READ_GIVEN, parameters={"rows": given([asset])}
-        )
-        try:
-            database.run(identity, read)
-        except StoreError as error:
-            raise refusal(asset, error.message) from error
+def _refuse_unfit(
+    database: Database,
+    assets: Sequence[Asset],
+    identity: Identity,
+    revive: bool,
+    error: StoreError,
+) -> None:
+    """Raise `error` again with the asset that is to blame, as Postgres does not say which.
+
+    The batch is halved until one asset is left; nothing of that is kept. Silent where the half
+    that must hold it is saved alone, since two of the batch do not go together.
+    """
+
+    def said_of(connection: sa.Connection, some: Sequence[Asset]) -> str | None:
+        with connection.begin_nested() as trial:
+            try:
+                write(connection, some, identity, revive)
+            except Exception as refused:
+                if not is_of_data(refused):
+                    raise
+                return diagnosis(refused).get("primary", error.message)
+            finally:
+                trial.rollback()
+        return None
+
+    def look(connection: sa.Connection) -> tuple[Asset, str | None]:
+        suspects = assets
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            is_first = said_of(connection, suspects[:half]) is not None
+            suspects = suspects[:half] if is_first else suspects[half:]
+        return suspects[0], said_of(connection, suspects)
+
+    asset, said = database.run(identity, look)
+    if said is not None:
+        hint = _SHORTEN if _TOO_LARGE.search(said) else ""
+        raise refusal(asset, said, hint, type(error)) from error
 
 
 def given(assets: Iterable[Asset]) -> str:

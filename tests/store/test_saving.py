@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import string
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,11 +22,13 @@ from uuid import UUID
 import hypothesis
 import numpy as np
 import pandas as pd
+import psycopg2
 import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
 import media_toolkit as mt
+from media_toolkit.embedded.stack import EmbeddedStack
 from media_toolkit.identity import Identity
 from media_toolkit.store import rows, saving
 from media_toolkit.store.assets import AssetStore
@@ -361,6 +366,83 @@ def test_values_that_json_lacks_but_has_a_way_to_write(
 def test_rows_have_the_columns_that_an_asset_has() -> None:
     own = {"id", "upload_timestamp"}
     assert {f.name for f in fields(mt.Asset)} - own == set(rows.COLUMNS)
+
+
+_RANDOM = random.Random(7)
+
+
+def _incompressible(length: int) -> str:
+    return "".join(_RANDOM.choices(string.ascii_letters, k=length))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"public_id": _incompressible(5000)}, "index row size .*cloudinary_files_identity"),
+        ({"tags": (_incompressible(9000),)}, "index row"),
+        ({"format": _incompressible(9000)}, "index row"),
+        ({"asset_id": _incompressible(9000)}, "index row"),
+    ],
+    ids=["public_id", "tag", "format", "asset_id"],
+)
+def test_what_an_index_cannot_hold_is_named_with_what_to_do(
+    store: AssetStore, padding: list[mt.Asset], changes: dict[str, Any], said: str
+) -> None:
+    many = [asset(n) for n in range(20)]
+    many[13] = long = asset(13, **changes)
+    with pytest.raises(mt.StoreError, match=said) as refused:
+        store.save_many([*many, *padding], ANA)
+    assert refused.value.ids == (str(long),)
+    assert refused.value.message.startswith(str(long)[:100])
+    assert len(refused.value.message) < 400
+    assert "shorten" in refused.value.hint
+    assert store.count(AssetFilter(), ANA, is_exact=True) == 0
+    with pytest.raises(mt.StoreError, match=said) as refused:
+        store.save(long, ANA)
+    assert refused.value.ids == (str(long),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "said"),
+    [
+        ("ADD CONSTRAINT mine CHECK (width < 9000)", mt.StoreError, "check constraint"),
+        ("ADD CONSTRAINT mine UNIQUE (etag)", mt.Conflict, "unique constraint"),
+    ],
+    ids=["check", "unique"],
+)
+def test_a_rule_of_ones_own_names_the_asset_that_breaks_it(
+    store: AssetStore,
+    stack: EmbeddedStack,
+    padding: list[mt.Asset],
+    rule: str,
+    kind: type[mt.StoreError],
+    said: str,
+) -> None:
+    store.save(asset(90, etag="taken"), ANA)
+    many = [asset(n) for n in range(20)]
+    many[13] = odd = asset(13, width=9000, etag="taken")
+    with closing(psycopg2.connect(stack.database_url)) as owner:
+        owner.autocommit = True
+        with owner.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE cloudinary_files {rule}")
+            try:
+                with pytest.raises(kind, match=f"^image/upload/photo13: .*{said}") as refused:
+                    store.save_many([*many, *padding], ANA)
+                assert refused.value.ids == (str(odd),)
+                twice = [asset(1, etag="e"), asset(2, etag="e"), *padding]
+                if kind is mt.Conflict:
+                    with pytest.raises(mt.Conflict, match=r"^duplicate key") as refused:
+                        store.save_many(twice, ANA)
+                    assert refused.value.ids == (), "each of the two could be saved alone"
+            finally:
+                cursor.execute("ALTER TABLE cloudinary_files DROP CONSTRAINT mine")
+    assert store.count(AssetFilter(), ANA) == 1
+
+
+def test_an_asset_of_another_user_is_named(store: AssetStore, padding: list[mt.Asset]) -> None:
+    with pytest.raises(mt.Forbidden, match=r"^image/upload/photo7: .*row-level security"):
+        store.save_many([asset(6), asset(7, "bob"), asset(8), *padding], ANA)
+    assert store.count(AssetFilter(), ANA) == 0
 
 
 @pytest.fixture
