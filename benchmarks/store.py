@@ -31,6 +31,7 @@ import media_toolkit as mt
 from media_toolkit.asset import Asset
 from media_toolkit.embedded.stack import EmbeddedStack
 from media_toolkit.identity import Identity
+from media_toolkit.store import rows as copying
 from media_toolkit.store import saving
 from media_toolkit.store.database import Database
 from media_toolkit.store.schema import ASSET_COLUMNS, files
@@ -183,9 +184,9 @@ def writing(settings: mt.Settings, runs: int) -> str:
     url = database_of(settings)
     given = list(responses(0, SAVED))
     assets = [Asset.from_response(one, USER) for one in given]
-    text = "".join(map(saving._line, assets))
+    text = "".join(map(copying.line, assets))
     rows = [
-        {c.name: getattr(a, c.name) for c in files.c if c.name in saving._FIELDS}
+        {c.name: getattr(a, c.name) for c in files.c if c.name in copying.COLUMNS}
         | {"tags": list(a.tags)}
         for a in assets[:BY_EXECUTEMANY]
     ]
@@ -257,7 +258,7 @@ class _Text:
 
 
 def _copy() -> str:
-    return f"COPY cloudinary_files ({saving._COLUMNS}) FROM STDIN"
+    return f"COPY cloudinary_files ({', '.join(copying.COLUMNS)}) FROM STDIN"
 
 
 def _executemany(database: Database, rows: Sequence[dict[str, Any]]) -> None:

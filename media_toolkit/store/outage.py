@@ -24,6 +24,7 @@ BUSY_S = 5.0
 _NO_SCHEMA = "3F000"
 _NO_PRIVILEGE = "42501"
 _UNIQUE = "23505"
+_RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
@@ -79,8 +80,11 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_of_data(error: BaseException | None) -> bool:
-    """Whether Postgres refused a value, such as a number out of the range of its column."""
-    return error is not None and (_sqlstate(error) or "").startswith("22")
+    """Whether Postgres refused a row for what it holds: a number out of range, a text too long
+    for an index, a constraint, a trigger, a policy."""
+    code = (error is not None and _sqlstate(error)) or ""
+    is_refused_row = code == _NO_PRIVILEGE and "row-level security" in str(error)
+    return code.startswith(("22", "23", "54")) or code == _RAISED or is_refused_row
 
 
 @contextmanager

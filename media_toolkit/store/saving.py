@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
-from operator import attrgetter
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -24,28 +22,33 @@ from media_toolkit.errors import Conflict, Forbidden, StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import diagnosis, is_of_data
+from media_toolkit.store.rows import COLUMNS, CopyText, as_row, refusal
 
 T = TypeVar("T")
 
 BATCH_ROWS = 100_000
 # Below this, one JSON parameter is cheaper than making a temporary table.
 COPY_FROM_ROWS = 500
-_LINES_A_CHUNK = 500
 
-# What a save may write; id and upload_timestamp are the row's own, user_id never changes.
-_WRITTEN = [f.name for f in fields(Asset) if f.name not in ("id", "upload_timestamp", "user_id")]
-_COLUMNS = ", ".join(["user_id", *_WRITTEN])
+# A row's user_id never changes.
+_WRITTEN = [name for name in COLUMNS if name != "user_id"]
+_COLUMNS = ", ".join(COLUMNS)
 
 _STAGE = f"""
 CREATE TEMPORARY TABLE media_toolkit_incoming ON COMMIT DROP AS
 SELECT {_COLUMNS} FROM cloudinary_files WITH NO DATA
 """
 _COPY = f"COPY pg_temp.media_toolkit_incoming ({_COLUMNS}) FROM STDIN"
+# What Postgres tells of where it was: "COPY media_toolkit_incoming, line 7, column width: …".
+_LINE = re.compile(r"^COPY \w+, line (\d+)")
+# What only indexes refuse.
+_TOO_LARGE = re.compile("index row")
+_SHORTEN = (
+    "nothing of its batch is stored: leave it out, or shorten it; a public_id, tag or other "
+    "indexed text may have some 2,700 bytes"
+)
 _STAGED = "pg_temp.media_toolkit_incoming"
 _GIVEN = "jsonb_populate_recordset(NULL::cloudinary_files, CAST(:rows AS jsonb)) WITH ORDINALITY"
-
-
-_READ_GIVEN = sa.text(f"SELECT FROM {_GIVEN}")
 
 
 def _names(row: str) -> str:
@@ -168,23 +171,27 @@ def save_batch(
     assets: Sequence[Asset],
     identity: Identity,
     work: Callable[[sa.Connection], T],
+    revive: bool = False,
 ) -> T:
     """`work`, which writes all of `assets` or none; repeated when Postgres restarts under it.
 
+    Args:
+        revive: as `work` calls `write`.
+
     Raises:
-        Conflict: a row belongs to another user. Forbidden: an asset is not of `identity`.
-        StoreError: an asset that Postgres cannot hold, naming it.
+        Conflict: a row belongs to another user, or a unique index of yours has it already.
+        Forbidden: an asset is not of `identity`.
+        StoreError: an asset that Postgres cannot hold. All three name it.
         Unavailable: no Postgres; nothing of the batch is stored.
     """
     try:
         return database.run(identity, work)
-    except (Conflict, Forbidden):
-        names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
-        refuse_foreign(database, names, identity, asset_ids)
-        raise
     except StoreError as error:
-        if is_of_data(error.__cause__) and len(assets) < COPY_FROM_ROWS:
-            _refuse_unfit(database, assets, identity)
+        if isinstance(error, Conflict | Forbidden):
+            names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
+            refuse_foreign(database, names, identity, asset_ids)
+        if not error.ids and is_of_data(error.__cause__):
+            _refuse_unfit(database, assets, identity, revive, error)
         raise
 
 
@@ -209,7 +216,9 @@ def save_batches(
             yield asset
 
     def save(batch: Sequence[Asset]) -> SaveReport:
-        return save_batch(database, batch, identity, lambda c: write(c, batch, identity, revive))
+        return save_batch(
+            database, batch, identity, lambda c: write(c, batch, identity, revive), revive
+        )
 
     with ThreadPoolExecutor(1, "media_toolkit_save") as one:
         while taken := list(read()):
@@ -253,36 +262,57 @@ def write(
 
 
 def _copy(connection: sa.Connection, assets: Sequence[Asset]) -> None:
-    cursor = connection.connection.cursor()
+    cursor, text = connection.connection.cursor(), CopyText(assets)
     try:
-        cursor.copy_expert(_COPY, _CopyText(assets))
+        cursor.copy_expert(_COPY, text)
     except Exception as error:
+        if text.error is not None:
+            raise text.error from None
         said = diagnosis(error)
         if (place := _LINE.search(said.get("context", ""))) is None or not is_of_data(error):
             raise
-        raise _unfit(assets[int(place[1]) - 1], said["primary"]) from error
+        raise refusal(assets[int(place[1]) - 1], said["primary"]) from error
     finally:
         cursor.close()
 
 
-def _refuse_unfit(database: Database, assets: Sequence[Asset], identity: Identity) -> None:
-    """Raise StoreError for the first that Postgres cannot hold; of JSON it does not say which."""
-    for asset in assets:
-        read = partial(
-            sa.Connection.execute, statement=_READ_GIVEN, parameters={"rows": given([asset])}
-        )
-        try:
-            database.run(identity, read)
-        except StoreError as error:
-            raise _unfit(asset, error.message) from error
+def _refuse_unfit(
+    database: Database,
+    assets: Sequence[Asset],
+    identity: Identity,
+    revive: bool,
+    error: StoreError,
+) -> None:
+    """Raise `error` again with the asset that is to blame, as Postgres does not say which.
 
+    The batch is halved until one asset is left; nothing of that is kept. Silent where the half
+    that must hold it is saved alone, since two of the batch do not go together.
+    """
 
-def _unfit(asset: Asset, said: str) -> StoreError:
-    return StoreError(
-        f"{asset}: {said}",
-        hint="nothing of its batch is stored: leave it out, or mend the value",
-        ids=(str(asset),),
-    )
+    def said_of(connection: sa.Connection, some: Sequence[Asset]) -> str | None:
+        with connection.begin_nested() as trial:
+            try:
+                write(connection, some, identity, revive)
+            except Exception as refused:
+                if not is_of_data(refused):
+                    raise
+                return diagnosis(refused).get("primary", error.message)
+            finally:
+                trial.rollback()
+        return None
+
+    def look(connection: sa.Connection) -> tuple[Asset, str | None]:
+        suspects = assets
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            is_first = said_of(connection, suspects[:half]) is not None
+            suspects = suspects[:half] if is_first else suspects[half:]
+        return suspects[0], said_of(connection, suspects)
+
+    asset, said = database.run(identity, look)
+    if said is not None:
+        hint = _SHORTEN if _TOO_LARGE.search(said) else ""
+        raise refusal(asset, said, hint, type(error)) from error
 
 
 def given(assets: Iterable[Asset]) -> str:
@@ -337,90 +367,3 @@ def refuse_foreign(
         hint="choose another public_id, or ask the owner or an admin",
         ids=taken,
     )
-
-
-def as_row(asset: Asset) -> dict[str, Any]:
-    """An asset as the JSON of a row."""
-    values: dict[str, Any] = {name: getattr(asset, name) for name in ("user_id", *_WRITTEN)}
-    values["tags"], values["context"] = list(asset.tags), dict(asset.context)
-    values["created_at"] = asset.created_at.isoformat() if asset.created_at else None
-    return {name: _without_nul(value) for name, value in values.items()}
-
-
-def _without_nul(value: Any) -> Any:
-    """Postgres has no NUL in text or jsonb; EXIF of old cameras does."""
-    if isinstance(value, str):
-        return value.replace("\0", "")
-    if isinstance(value, Mapping):
-        return {str(k): _without_nul(v) for k, v in value.items()}
-    return [_without_nul(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-# https://www.postgresql.org/docs/current/sql-copy.html, "Text Format"
-_NULL = r"\N"
-# What Postgres tells of where it was: "COPY media_toolkit_incoming, line 7, column width: …".
-_LINE = re.compile(r"^COPY \w+, line (\d+)")
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": None})
-_QUOTES = str.maketrans({"\\": r"\\", '"': r"\""})
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
-class _CopyText:
-    """Assets as the text that COPY reads, made while Postgres takes in what came before."""
-
-    def __init__(self, assets: Iterable[Asset]) -> None:
-        self._lines: Iterator[str] = map(_line, assets)
-
-    def read(self, _size: int = -1) -> str:
-        return "".join(islice(self._lines, _LINES_A_CHUNK))
-
-
-def _line(asset: Asset) -> str:
-    values = zip(_FIELDS.values(), _values(asset), strict=True)
-    return "\t".join([write(value) for write, value in values]) + "\n"
-
-
-def _text(value: str | None) -> str:
-    if value is None:
-        return _NULL
-    # All that COPY wants escaped, backslashes apart, is not printable; asked so, it is cheap.
-    if value.isprintable() and "\\" not in value:
-        return value
-    return value.translate(_ESCAPES)
-
-
-def _array(value: Sequence[str]) -> str:
-    if not value:
-        return "{}"
-    plain = '","'.join(value)
-    if plain.isprintable() and "\\" not in plain and plain.count('"') == 2 * len(value) - 2:
-        return f'{{"{plain}"}}'
-    return _text("{" + ",".join([f'"{item.translate(_QUOTES)}"' for item in value]) + "}")
-
-
-def _object(value: Mapping[str, Any]) -> str:
-    if not value:
-        return "{}"
-    # 60 ms to import, so only where many are saved; a tenth of the time of json.
-    import orjson
-
-    try:
-        told = orjson.dumps(value).decode()
-    except TypeError:  # keys that are no strings, whole numbers beyond 64 bits
-        told = _to_json(value)
-    if "\\" not in told:
-        return told
-    return _text(_to_json(_without_nul(value)) if r"\u0000" in told else told)
-
-
-_BY_TYPE = {"tags": _array, "context": _object, "raw": _object}
-_FIELDS: dict[str, Any] = {
-    **dict.fromkeys(("user_id", *_WRITTEN), _text),
-    **_BY_TYPE,
-    **dict.fromkeys(
-        ("version", "width", "height", "duration", "bytes"),
-        lambda value: _NULL if value is None else repr(value),
-    ),
-    "created_at": lambda value: _NULL if value is None else value.isoformat(),
-}
-_values = attrgetter(*_FIELDS)

@@ -146,3 +146,33 @@ def test_history_keeps_no_words_and_they_are_found_all_the_same(
     assert kept["n"].tolist() == [0]
     assert kit.assets(as_of=then, text="tul")["public_id"].tolist() == ["SpringTulip"]
     assert len(kit.assets(as_of=then, text="photo a")) == 2
+
+
+def test_words_that_history_kept_once_are_used_and_never_shown(
+    kit: mt.MediaToolkit, changes: AssetChanges
+) -> None:
+    """Triggers before migration 0030 wrote the generated column down with the rest."""
+    kit.save_many([response(1), response(2, public_id="SpringTulip")])
+    then = now(kit)
+    changes.label(changes.find(["photo1", "SpringTulip"], kit.identity), kit.identity, tags=["z"])
+    changes.delete(changes.find("SpringTulip", kit.identity), kit.identity)
+    changes.purge(timedelta(0), kit.identity, lambda asset: None)
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql(
+            "UPDATE cloudinary_files_history SET old = old || jsonb_build_object('words',"
+            " media_toolkit_rules.words(old ->> 'public_id', old ->> 'original_filename',"
+            " ARRAY(SELECT jsonb_array_elements_text(old -> 'tags')), old -> 'context'))"
+            " WHERE old IS NOT NULL"
+        )
+        kept = "SELECT count(*) FROM cloudinary_files_history WHERE old ? 'words'"
+        assert connection.scalar(sa.text(kept)) == 4
+    for name in ("photo1", "SpringTulip"):
+        for event in kit.history(name).to_dict("records"):
+            assert "words" not in {*event["changes"], *(event["old"] or ()), *(event["new"] or ())}
+    (updated,) = kit.history("photo1").query("operation == 'update'").to_dict("records")
+    assert updated["changes"] == {"tags": (["a"], ["z"])}
+    stood = kit.assets(as_of=then, order_by="public_id")
+    assert stood["public_id"].tolist() == ["SpringTulip", "photo1"]
+    assert "words" not in stood.columns
+    assert kit.assets(as_of=then, text="tul")["public_id"].tolist() == ["SpringTulip"]
+    assert kit.assets(as_of=then, text="photo1")["public_id"].tolist() == ["photo1"]

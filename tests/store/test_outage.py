@@ -152,7 +152,7 @@ def test_a_copy_that_is_cut_off_is_done_again_and_whole(
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_copy WHERE relid <> 0"
     cuts = []
 
-    class CutOff(saving._CopyText):
+    class CutOff(saving.CopyText):
         """Its first COPY loses the connection once half of the lines are asked for."""
 
         def read(self, _size: int = -1) -> str:
@@ -162,7 +162,7 @@ def test_a_copy_that_is_cut_off_is_done_again_and_whole(
             return super().read(_size)
 
     reads = itertools.count()
-    monkeypatch.setattr(saving, "_CopyText", CutOff)
+    monkeypatch.setattr(saving, "CopyText", CutOff)
     with closing_database(url) as database:
         report = AssetStore(database).save_many(assets(range(10_000)), ANA)
     assert len(cuts) == 1

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import random
+import string
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import closing
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import reduce
+from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
+import hypothesis
+import numpy as np
+import pandas as pd
+import psycopg2
 import pytest
 import sqlalchemy as sa
+from hypothesis import strategies as st
 
 import media_toolkit as mt
+from media_toolkit.embedded.stack import EmbeddedStack
 from media_toolkit.identity import Identity
-from media_toolkit.store import saving
+from media_toolkit.store import rows, saving
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.saving import BATCH_ROWS, COPY_FROM_ROWS, SaveReport
+from media_toolkit.store.schema import files
 
 ANA, BOB, ROOT = Identity("ana"), Identity("bob"), Identity("root", "admin")
 ODD = (
@@ -197,6 +212,236 @@ def test_what_postgres_cannot_hold_is_named_and_nothing_is_stored(
     assert refused.value.ids == (str(wide),) == (f"image/upload/photo{number // 2}",)
     assert str(wide) in refused.value.message
     assert "leave it out" in refused.value.hint
+    assert store.count(AssetFilter(), ANA) == 0
+
+
+# What saves do not agree on by nature: Postgres counts ids and reads the clock.
+_READ = sa.select(*(c for c in files.c if c.name not in ("id", "upload_timestamp")))
+_strings = st.text(st.sampled_from("ab\\\"'{},\t\n\r\0\x01\x7f\u2028ü🌷\ud800\udc00"), max_size=5)
+_scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | _strings | st.just(2**80)
+    | st.just("null") | st.just(b"x") | st.just({1}) | st.just(Decimal("1.50"))
+    | st.just(UUID(int=7))
+    | st.just(np.int64(7)) | st.just(np.float32(0.5)) | st.just(np.bool_(True)) | st.just(pd.NaT)
+    | st.just(date(2026, 3, 1)) | st.just(datetime(2026, 3, 1, 12)) | st.just(HTTPStatus.OK)
+)  # fmt: skip
+_keys = _strings | st.integers(0, 3) | st.booleans() | st.none() | st.floats() | st.just((1, 2))
+_objects = st.dictionaries(
+    _keys,
+    st.recursive(
+        _scalars,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.lists(inner, max_size=2).map(tuple)
+            | st.dictionaries(_keys, inner, max_size=3)
+            | st.dictionaries(_keys, inner, max_size=2).map(MappingProxyType)
+        ),
+        max_leaves=6,
+    ),
+    max_size=3,
+)
+_odd: dict[str, st.SearchStrategy[Any]] = {
+    "public_id": _strings.map(lambda text: f"p{text}") | st.none(),
+    "media_url": _strings,
+    "format": st.none() | _strings | st.just(5),
+    "folder": _strings,
+    "version": st.integers(-(2**64), 2**64) | st.sampled_from([np.int64(9), 1.0]),
+    "width": st.integers(0, 9) | st.sampled_from([True, "5", 2**40]),
+    "duration": st.floats() | st.integers(0, 9) | st.just(np.float64(1.5)),
+    "tags": st.lists(_strings, max_size=3).map(tuple)
+    | st.sampled_from([None, [], ["a"], ("a", None), "abc", (1,), {"a"}]),
+    "context": _objects | st.none(),
+    "raw": _objects | st.sampled_from([None, [], "text"]),
+    "created_at": st.datetimes(timezones=st.sampled_from([None, UTC]) | st.timezones())
+    | st.sampled_from([pd.NaT, pd.Timestamp("2026-03-01"), date(2026, 3, 1), "2026-03-01"]),
+}
+_odd_assets = (
+    st.sets(st.sampled_from(sorted(_odd)), min_size=1, max_size=2)
+    .flatmap(lambda names: st.fixed_dictionaries({name: _odd[name] for name in sorted(names)}))
+    .map(lambda changes: asset(1, **changes))
+)
+
+
+@pytest.mark.parametrize("route", ["direct"])
+def test_few_and_many_are_saved_as_the_same_rows_or_refused_with_the_same_words(
+    database: Database, settings: mt.Settings
+) -> None:
+    class Kept(Exception):
+        """Undoes a save once its row is read."""
+
+    def saved(one: mt.Asset, copy_from: int) -> list[Any]:
+        read: list[Any] = []
+
+        def save(connection: sa.Connection) -> None:
+            saving.write(connection, [one], ANA)
+            read.extend(connection.execute(_READ).all())
+            raise Kept
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(saving, "COPY_FROM_ROWS", copy_from)
+            try:
+                saving.save_batch(database, [one], ANA, save)
+            except Kept:
+                return read
+            except mt.StoreError as refused:
+                return [type(refused), refused.message, refused.ids]
+        raise AssertionError("neither saved nor refused")
+
+    outcomes: list[bool] = []
+
+    @hypothesis.settings(
+        max_examples=400, derandomize=True, database=None, deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )  # fmt: skip
+    @hypothesis.given(one=_odd_assets)
+    def is_the_same(one: mt.Asset) -> None:
+        few, many = saved(one, 500), saved(one, 1)
+        # NaN, which equals nothing, is refused, so rows compare.
+        assert few == many
+        outcomes.append(len(few) == 1)
+
+    is_the_same()
+    assert outcomes.count(True) > 50
+    assert outcomes.count(False) > 50
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"raw": {"exif": {"Gain": [1, float("nan")]}}}, r"raw.exif.Gain.1 is nan, no finite"),
+        ({"context": {"a": float("-inf")}}, "context.a is -inf, no finite number"),
+        ({"raw": {"a": {1}}}, r"raw.a is \{1\} \(set\), which JSON does not have"),
+        ({"raw": {(1, 2): 3}}, r"raw has the key \(1, 2\) \(tuple\), which is no text"),
+        ({"raw": {"a": "\ud83c"}}, r"raw.a holds half a character"),
+        ({"format": "\ud83c"}, r"format holds half a character"),
+        ({"raw": {"a": 10**5000}}, "raw.a is a whole number of thousands of digits"),
+        ({"duration": float("nan")}, "duration is nan"),
+        ({"tags": ("a", None)}, r"tags is None \(NoneType\), not text"),
+        ({"tags": "abc"}, r"tags is 'abc' \(str\), not a list of text"),
+        ({"width": 1.0}, r"width is 1.0 \(float\), not a whole number"),
+        ({"media_url": None}, "media_url is missing"),
+        ({"asset_id": "a\0"}, "asset_id holds a NUL"),
+        (
+            {"raw": reduce(lambda inner, _: {"a": inner}, range(400), {})},
+            "raw is nested more than 300 deep",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_row_can_hold_is_named_with_its_key(
+    store: AssetStore, padding: list[mt.Asset], changes: dict[str, Any], said: str
+) -> None:
+    odd = asset(1, **changes)
+    with pytest.raises(mt.StoreError, match=f"^image/upload/photo1: {said}") as refused:
+        store.save_many([asset(0), odd, *padding], ANA)
+    assert refused.value.ids == (str(odd),)
+    assert "nothing of its batch is stored" in refused.value.hint
+    assert store.count(AssetFilter(), ANA) == 0
+
+
+def test_values_that_json_lacks_but_has_a_way_to_write(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    raw = {
+        1: datetime(2026, 3, 1, tzinfo=UTC),
+        False: UUID(int=7),
+        None: HTTPStatus.OK,
+        "deep": reduce(lambda inner, _: [inner], range(270), [0]),
+        "large": 2**80,
+    }
+    odd = asset(1, raw=raw, created_at=datetime(2026, 3, 1), tags=['a,"b\\', "\n"])
+    store.save_many([odd, *padding], ANA)
+    saved = store.get("photo1", ANA)
+    assert saved.raw == {
+        "1": "2026-03-01T00:00:00+00:00",
+        "false": "00000000-0000-0000-0000-000000000007",
+        "null": 200,
+        "deep": raw["deep"],
+        "large": 2**80,
+    }
+    assert saved.created_at == datetime(2026, 3, 1, tzinfo=UTC), "UTC, unless it says another"
+    assert saved.tags == ('a,"b\\', "\n")
+
+
+def test_rows_have_the_columns_that_an_asset_has() -> None:
+    own = {"id", "upload_timestamp"}
+    assert {f.name for f in fields(mt.Asset)} - own == set(rows.COLUMNS)
+
+
+_RANDOM = random.Random(7)
+
+
+def _incompressible(length: int) -> str:
+    return "".join(_RANDOM.choices(string.ascii_letters, k=length))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"public_id": _incompressible(5000)}, "index row size .*cloudinary_files_identity"),
+        ({"tags": (_incompressible(9000),)}, "index row"),
+        ({"format": _incompressible(9000)}, "index row"),
+        ({"asset_id": _incompressible(9000)}, "index row"),
+    ],
+    ids=["public_id", "tag", "format", "asset_id"],
+)
+def test_what_an_index_cannot_hold_is_named_with_what_to_do(
+    store: AssetStore, padding: list[mt.Asset], changes: dict[str, Any], said: str
+) -> None:
+    many = [asset(n) for n in range(20)]
+    many[13] = long = asset(13, **changes)
+    with pytest.raises(mt.StoreError, match=said) as refused:
+        store.save_many([*many, *padding], ANA)
+    assert refused.value.ids == (str(long),)
+    assert refused.value.message.startswith(str(long)[:100])
+    assert len(refused.value.message) < 400
+    assert "shorten" in refused.value.hint
+    assert store.count(AssetFilter(), ANA, is_exact=True) == 0
+    with pytest.raises(mt.StoreError, match=said) as refused:
+        store.save(long, ANA)
+    assert refused.value.ids == (str(long),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "said"),
+    [
+        ("ADD CONSTRAINT mine CHECK (width < 9000)", mt.StoreError, "check constraint"),
+        ("ADD CONSTRAINT mine UNIQUE (etag)", mt.Conflict, "unique constraint"),
+    ],
+    ids=["check", "unique"],
+)
+def test_a_rule_of_ones_own_names_the_asset_that_breaks_it(
+    store: AssetStore,
+    stack: EmbeddedStack,
+    padding: list[mt.Asset],
+    rule: str,
+    kind: type[mt.StoreError],
+    said: str,
+) -> None:
+    store.save(asset(90, etag="taken"), ANA)
+    many = [asset(n) for n in range(20)]
+    many[13] = odd = asset(13, width=9000, etag="taken")
+    with closing(psycopg2.connect(stack.database_url)) as owner:
+        owner.autocommit = True
+        with owner.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE cloudinary_files {rule}")
+            try:
+                with pytest.raises(kind, match=f"^image/upload/photo13: .*{said}") as refused:
+                    store.save_many([*many, *padding], ANA)
+                assert refused.value.ids == (str(odd),)
+                twice = [asset(1, etag="e"), asset(2, etag="e"), *padding]
+                if kind is mt.Conflict:
+                    with pytest.raises(mt.Conflict, match=r"^duplicate key") as refused:
+                        store.save_many(twice, ANA)
+                    assert refused.value.ids == (), "each of the two could be saved alone"
+            finally:
+                cursor.execute("ALTER TABLE cloudinary_files DROP CONSTRAINT mine")
+    assert store.count(AssetFilter(), ANA) == 1
+
+
+def test_an_asset_of_another_user_is_named(store: AssetStore, padding: list[mt.Asset]) -> None:
+    with pytest.raises(mt.Forbidden, match=r"^image/upload/photo7: .*row-level security"):
+        store.save_many([asset(6), asset(7, "bob"), asset(8), *padding], ANA)
     assert store.count(AssetFilter(), ANA) == 0
 
 
