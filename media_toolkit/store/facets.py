@@ -14,15 +14,15 @@ from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
 from media_toolkit.store.matching import matching, words_of
 from media_toolkit.store.schema import counts, files
-from media_toolkit.store.searching import Search, estimates
+from media_toolkit.store.searching import Index, Search, estimates
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
 # What `cloudinary_files_counts` knows of an asset.
 _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
-# One asset in so many is in `cloudinary_files_words_small_sample`, by its words, or in
-# `cloudinary_files_beginnings_sample`, by their beginnings: for the more common the smaller one.
-_SAMPLES = ((64, False), (8, True))
+# One asset in so many is in the indexes `cloudinary_files_words_small_sample`, or `_words_sample`
+# and `_beginnings_sample`: for the more common words the smaller one.
+_SAMPLES = ((64, {Index.WORDS}), (8, {Index.WORDS, Index.BEGINNINGS}))
 # The totals where all may be read, else one's own share.
 _TAGS = """
 SELECT sum(assets)::bigint AS n, tag FROM (
@@ -191,15 +191,16 @@ def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
 
 def _is_large(connection: sa.Connection, search: Search) -> bool:
     """Whether statistics and a sample of the assets agree that clearly more than CAP match."""
-    for share, by_beginnings in _SAMPLES:
-        # A sample of exactly CAP has so many with a chance of one in 10^15.
-        enough = int(CAP / share + 8 * (CAP / share) ** 0.5) + 1
-        lookup = search.sampled(by_beginnings)
-        if lookup is None or search.matching < 1.1 * enough * share:
+    for share, indexes in _SAMPLES:
+        # A sample of exactly CAP has so many with a chance of one in 3 million.
+        enough = int(CAP / share + 5 * (CAP / share) ** 0.5) + 1
+        if search.matching < enough * share:
             continue
         some = sa.select(sa.literal(1)).select_from(files)
-        some = some.where(*lookup.conditions, files.c.id % share == 0)
-        return _size(connection, some.limit(enough)) == enough
+        some = some.where(*search.lookup(indexes).conditions, files.c.id % share == 0)
+        size = _size(connection, some.limit(enough))
+        if size == enough or size * share < CAP:
+            return size == enough
     return False
 
 

@@ -9,8 +9,9 @@ finds too many, which are compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,14 @@ GATHER, SKIP, NOTE, READ, READ_ON, COMPARE = 0.5, 0.2, 0.1, 8.0, 0.7, 2.0
 _READS_ALL = sa.func.media_toolkit_rules.reads_all(type_=sa.Boolean)
 
 
+class Index(Enum):
+    """Which indexes are asked; some assets of the first two are in samples as well."""
+
+    WORDS = auto()
+    BEGINNINGS = auto()
+    BOTH = auto()
+
+
 @dataclass(frozen=True)
 class Lookup:
     """One way of asking an index for words.
@@ -36,7 +45,7 @@ class Lookup:
         others: those of the other filters that are still to be asked beside them.
         gathering: what the index is expected to take, in microseconds.
         found: how many assets it is expected to leave. among: of how many.
-        is_by_beginnings: whether the index is that of beginnings.
+        index: which index it is.
     """
 
     texts: list[sa.ColumnElement[bool]]
@@ -44,7 +53,7 @@ class Lookup:
     gathering: float
     found: int
     among: int
-    is_by_beginnings: bool = False
+    index: Index = Index.WORDS
 
     @property
     def conditions(self) -> list[sa.ColumnElement[bool]]:
@@ -74,14 +83,9 @@ class Search:
     total: int
     is_indexed: bool
 
-    def lookup(self) -> Lookup:
-        """The one that finds all matching assets soonest."""
-        return min(self.lookups, key=self.cost)
-
-    def sampled(self, by_beginnings: bool) -> Lookup | None:
-        """The one that does in a sample of the one index or the other, if it can be asked."""
-        some = [lookup for lookup in self.lookups if lookup.is_by_beginnings is by_beginnings]
-        return min(some, key=self.cost, default=None)
+    def lookup(self, indexes: Collection[Index] = tuple(Index)) -> Lookup:
+        """The one that finds all matching assets soonest; the first asks the index of words."""
+        return min((one for one in self.lookups if one.index in indexes), key=self.cost)
 
     def best(self) -> Lookup:
         """The text looked up, unless the other filters are narrower: then it is compared."""
@@ -129,22 +133,25 @@ def searched(connection: sa.Connection, wanted: AssetFilter, reads_kept: bool) -
     matching, narrowed, dated, total, of_user = expected[:5]
     size = dict(zip(texts, expected[5:], strict=True))
 
-    compared = filters.has_words(typed, is_indexed=False)
+    whole, compared = filters.has_words(typed), filters.has_words(typed, is_indexed=False)
     gathered = GATHER * sum(size[word] for word in words)
-    lookups = [Lookup([filters.has_words(typed)], others, gathered, size[typed], total)]
+    lookups = [Lookup([whole], others, gathered, size[typed], total)]
+    rarest = min(words, key=size.__getitem__, default=typed)
     if len(words) > 1:
-        rarest = min(words, key=size.__getitem__)
         some = [filters.has_words(rarest), compared]
         lookups.append(Lookup(some, others, GATHER * size[rarest], size[rarest], total))
     if beginnings and is_indexed:
-        shortest, found = min(size[word] for word in beginnings), size[of_beginnings]
-        some = [filters.has_beginnings(beginnings), compared]
-        lookups.append(Lookup(some, others, SKIP * shortest, found, total, True))
+        least, found = min(size[word] for word in beginnings), size[of_beginnings]
+        rest, key = others, filters.has_beginnings(beginnings, user)
         if user is not None:
-            mine = [filters.has_beginnings(beginnings, user), compared]
             rest = replace(wanted, text=None, user_id=None).conditions()
-            shortest, found = min(shortest, of_user), found * of_user // max(1, total)
-            lookups.append(Lookup(mine, rest, SKIP * shortest, found, of_user, True))
+            least, found = min(least, of_user), found * of_user // max(1, total)
+        some = [key, compared]
+        lookups.append(Lookup(some, rest, SKIP * least, found, of_user, Index.BEGINNINGS))
+        some = [key, filters.has_words(rarest), compared]
+        found = min(found, size[typed] * of_user // max(1, total))
+        both = SKIP * least + GATHER * size[rarest]
+        lookups.append(Lookup(some, rest, both, found, of_user, Index.BOTH))
     return Search(typed, lookups, dates, matching, narrowed, dated, total, is_indexed)
 
 
