@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,15 +14,15 @@ from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
 from media_toolkit.store.matching import matching, words_of
 from media_toolkit.store.schema import counts, files
-from media_toolkit.store.searching import Search, estimates
+from media_toolkit.store.searching import Index, Search, estimates
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
 # What `cloudinary_files_counts` knows of an asset.
 _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
-# One asset in so many has its words in an index of their own, `cloudinary_files_words_sample` and
-# `_small_sample`: for the more common words the smaller one.
-_SAMPLES = (64, 8)
+# One asset in so many is in the indexes `cloudinary_files_words_small_sample`, or `_words_sample`
+# and `_beginnings_sample`: for the more common words the smaller one.
+_SAMPLES = ((64, {Index.WORDS}), (8, {Index.WORDS, Index.BEGINNINGS}))
 # The totals where all may be read, else one's own share.
 _TAGS = """
 SELECT sum(assets)::bigint AS n, tag FROM (
@@ -89,7 +88,7 @@ def count(
         found = matching(connection, wanted, reads_kept)
         if is_exact:
             return Count(_size(connection, found.thin()))
-        if found.search is not None and _is_large(connection, wanted, found.search):
+        if found.search is not None and _is_large(connection, found.search):
             return Count(max(CAP + 1, found.search.matching), is_exact=False)
         size = _size(connection, found.thin().limit(CAP + 1))
         if size <= CAP:
@@ -190,19 +189,18 @@ def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
     return found
 
 
-def _is_large(connection: sa.Connection, wanted: AssetFilter, search: Search) -> bool:
+def _is_large(connection: sa.Connection, search: Search) -> bool:
     """Whether statistics and a sample of the assets agree that clearly more than CAP match."""
-    for share in _SAMPLES:
-        # A sample of exactly CAP has so many with a chance of one in 10^15.
-        enough = int(CAP / share + 8 * (CAP / share) ** 0.5) + 1
-        if search.matching < 1.1 * enough * share:
+    for share, indexes in _SAMPLES:
+        # A sample of exactly CAP has so many with a chance of one in 3 million.
+        enough = int(CAP / share + 5 * (CAP / share) ** 0.5) + 1
+        if search.matching < enough * share:
             continue
-        some = sa.select(sa.literal(1)).select_from(files).where(
-            *replace(wanted, text=None).conditions(),
-            *search.lookup(share).conditions,
-            files.c.id % share == 0,
-        )  # fmt: skip
-        return _size(connection, some.limit(enough)) == enough
+        some = sa.select(sa.literal(1)).select_from(files)
+        some = some.where(*search.lookup(indexes).conditions, files.c.id % share == 0)
+        size = _size(connection, some.limit(enough))
+        if size == enough or size * share < CAP:
+            return size == enough
     return False
 
 

@@ -19,6 +19,12 @@ from media_toolkit.store.schema import ASSET_COLUMNS, files, tagged
 _SORTABLE = {c.name: c for c in ASSET_COLUMNS if c.name not in ("tags", "context")}
 # No column of `files`, all of which are read.
 WORDS: sa.ColumnElement[Any] = sa.literal_column("cloudinary_files.words")
+# As the index `cloudinary_files_beginnings` has them, letter by letter.
+_BEGINNINGS: sa.ColumnElement[Any] = sa.literal_column(
+    "array_append(tsvector_to_array(cloudinary_files.words)::varchar(4)[]::text[],"
+    " '@' || cloudinary_files.user_id) COLLATE \"C\""
+)
+BEGINNING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +239,15 @@ def has_words(
         return words.op("@@", is_comparison=True)(query)
     # The operator's own function, of which the planner knows no index.
     return sa.func.ts_match_vq(words, query, type_=sa.Boolean)
+
+
+def has_beginnings(words: Iterable[str], user_id: str | None = None) -> sa.ColumnElement[bool]:
+    """Each of `words` is the first `BEGINNING` letters of a word of the asset; whose it is.
+
+    It is looked up in an index of its own; the user, for whom nothing else need be asked, too.
+    """
+    keys = [*words, *(["@" + user_id] if user_id is not None else [])]
+    return _BEGINNINGS.op("@>", is_comparison=True)(_texts(keys))
 
 
 def read_moment(name: str, value: datetime | date | str) -> datetime:

@@ -42,26 +42,26 @@ class Matching:
         return one.where(*self.conditions, *more)
 
 
-def matching(
-    connection: sa.Connection, wanted: AssetFilter, is_kept_by_tag: bool = True
-) -> Matching:
+def matching(connection: sa.Connection, wanted: AssetFilter, reads_kept: bool = True) -> Matching:
     """How to read what `wanted` asks for.
 
     Args:
-        is_kept_by_tag: whether `cloudinary_files_tagged` may be read. Where one tag is asked
-            for, it has the newest first, which no index on arrays does.
+        reads_kept: whether what triggers keep may be read. Where one tag is asked for,
+            `cloudinary_files_tagged` has the newest first, which no index on arrays does.
 
     Raises:
         FilterError: for a value that cannot be read.
     """
-    search, rest = searched(connection, wanted), replace(wanted, text=None)
-    texts = search.conditions() if search else []
-    if not is_kept_by_tag or wanted.tag is None:
+    search = searched(connection, wanted, reads_kept)
+    best = search.best() if search else None
+    if not reads_kept or wanted.tag is None:
         key = (files.c.upload_timestamp, files.c.id)
-        return Matching(files, files, [*rest.conditions(), *texts], key, search)
+        conditions = best.conditions if best else wanted.conditions()
+        return Matching(files, files, conditions, key, search)
     # Joined by the id alone: every further equality would make the planner expect fewer rows.
     both = tagged.join(files, files.c.id == tagged.c.file_id)
-    conditions = [*rest.conditions(tagged), *texts]
+    texts = best.texts if best else []
+    conditions = [*replace(wanted, text=None).conditions(tagged), *texts]
     is_thin = words_of(wanted) <= _KEPT_BY_TAG
     if not is_thin:
         conditions.append(files.c.deleted_at.is_(None))

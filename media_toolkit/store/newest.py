@@ -23,7 +23,6 @@ _MARGINS = (3, 60)
 # By these, alone or together, an index has the newest first.
 _ORDERED = ({"user_id"}, {"format"}, {"resource_type", "format"}, set[str]())
 _DATES = {"uploaded_after", "uploaded_before"}
-_READS_ALL = sa.select(sa.func.media_toolkit_rules.reads_all(type_=sa.Boolean))
 _KEY = (files.c.upload_timestamp, files.c.id)
 
 Rows = Sequence[sa.RowMapping]
@@ -46,7 +45,7 @@ def newest(
     Raises:
         FilterError: for a value that cannot be read.
     """
-    if not connection.scalar(_READS_ALL):
+    if not search.is_indexed:
         return None
     order = [part.desc() if is_newest_first else part.asc() for part in _KEY]
     rest = [*replace(wanted, text=None).conditions(), *beyond]
@@ -60,11 +59,11 @@ def newest(
 
     def looked_up(lookup: Lookup, *more: sa.ColumnElement[bool]) -> Rows:
         # Behind an offset Postgres does not weigh walking the newest instead.
-        some = sa.select(files).where(*rest, *lookup.conditions, *more).offset(0)
+        some = sa.select(files).where(*lookup.conditions, *beyond, *more).offset(0)
         return first(some.subquery())
 
     whole = search.lookup()
-    all_cost = searching.GATHER * whole.gathered + searching.READ * whole.found
+    all_cost = search.cost(whole)
     walked = limit * (search.others if _is_ordered(wanted) else search.dated) // matching
     for margin in _MARGINS:
         among = margin * limit * search.dated // matching
@@ -93,9 +92,7 @@ def _near(search: Search, among: int) -> tuple[Lookup, float]:
     def cost(lookup: Lookup) -> float:
         some = lookup.found * among / max(1, search.dated)
         # The end of those is walked to first.
-        return (
-            searching.GATHER * lookup.gathered + 2 * searching.NOTE * among + searching.READ * some
-        )
+        return lookup.gathering + 2 * searching.NOTE * among + searching.READ * some
 
     return min(((lookup, cost(lookup)) for lookup in search.lookups), key=lambda pair: pair[1])
 
