@@ -192,8 +192,8 @@ def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
 def _is_large(connection: sa.Connection, search: Search) -> bool:
     """Whether statistics and a sample of the assets agree that clearly more than CAP match."""
     for share, indexes in _SAMPLES:
-        # A sample of exactly CAP has so many with a chance of one in 3 million.
-        enough = int(CAP / share + 5 * (CAP / share) ** 0.5) + 1
+        # A sample of exactly CAP has so many with a chance of one in 18,000.
+        enough = int(CAP / share + 4 * (CAP / share) ** 0.5) + 1
         if search.matching < enough * share:
             continue
         some = sa.select(sa.literal(1)).select_from(files)

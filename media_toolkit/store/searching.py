@@ -171,6 +171,13 @@ def _prepare(connection: sa.Connection, typed: str, reads_kept: bool) -> tuple[l
     words = sa.func.regexp_split_to_array(sa.func.lower(typed), "[^[:alnum:]]+")
     # Beyond its memory Postgres notes whole pages, then reads and compares every row of them.
     memory = sa.func.set_config("work_mem", "32MB", True)
+    # What is found lies scattered: a fifth sooner read with more asked for ahead. 0 may be all that
+    # the system can do.
+    reads_ahead = sa.func.set_config(
+        "effective_io_concurrency",
+        sa.case((sa.func.current_setting("effective_io_concurrency") == "0", "0"), else_="64"),
+        True,
+    )
     reads_all = _READS_ALL if reads_kept else sa.false()
-    row = connection.execute(sa.select(words, reads_all, memory)).one()
+    row = connection.execute(sa.select(words, reads_all, memory, reads_ahead)).one()
     return list(dict.fromkeys(word[:200] for word in row[0] if word)), bool(row[1])
