@@ -122,7 +122,8 @@ _WAYS = {
     "looked up": {"COMPARE": 1e9, "READ_ON": 1e9, "NOTE": 1e9, "GATHER": 1e-9},
     "walked": {"READ_ON": 0.0, "GATHER": 1e9},
     "looked up among the newest": {"READ_ON": 1e9, "COMPARE": 1e9, "NOTE": 0.0},
-    "the rarest looked up": {"READ": 0.0, "READ_ON": 1e9, "COMPARE": 1e9},
+    "the rarest looked up": {"READ": 0.0, "READ_ON": 1e9, "COMPARE": 1e9, "SKIP": 1e9},
+    "by their beginnings": {"SKIP": 0.0, "GATHER": 1e9, "COMPARE": 1e9, "READ_ON": 1e9},
 }
 
 
@@ -152,6 +153,8 @@ def test_pages_of_words_are_the_same_every_way(library: mt.MediaToolkit) -> None
         {"text": "often"},
         {"text": "once"},
         {"text": "oft TUL 1"},
+        {"text": "ofte tulip"},
+        {"text": "tuli-often", "user_id": "ana"},
         {"text": "once", "user_id": "ana", "format": "png"},
         {"text": "often", "user_id": ["ana", "bob"], "uploaded_after": "2026-01-01T03:00"},
         {"text": "oft once", "uploaded_before": "2026-01-01T03:00"},
