@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -168,6 +168,40 @@ class Database:
 
         with our_errors():
             return retrying(once, is_passing, self._patience_s)
+
+    def iterate_arrow(
+        self, identity: Identity, read: Callable[[ArrowConnection], Generator[T]]
+    ) -> Iterator[T]:
+        """What `read(connection)` gives in a transaction as in `arrow`, one after another.
+
+        When Postgres goes away `read` is called again, for what it has not given yet: it keeps
+        its place itself. Each time Postgres is waited for anew.
+
+        Raises:
+            Unavailable, Forbidden, StoreError: as `begin`.
+        """
+        with ExitStack() as held:
+            coming: Generator[T] | None = None
+
+            def step() -> T | None:
+                nonlocal coming
+                try:
+                    if coming is None:
+                        connection = held.enter_context(self._connect_arrow())
+                        _act_in_arrow(connection, identity)
+                        coming = held.enter_context(closing(read(connection)))
+                    return next(coming, None)
+                except BaseException:
+                    coming = None
+                    held.close()
+                    raise
+
+            while True:
+                with our_errors():
+                    found = retrying(step, is_passing, self._patience_s)
+                if found is None:
+                    return
+                yield found
 
     @contextmanager
     def direct(self) -> Iterator[sa.Connection]:

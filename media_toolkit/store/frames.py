@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from media_toolkit.errors import FilterError
+from media_toolkit.errors import FilterError, Unavailable
 from media_toolkit.identity import Identity
 from media_toolkit.store import filters, history
 from media_toolkit.store.columns import ahead, frame_of, to_pandas
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
-from media_toolkit.store.schema import ASSET_COLUMNS
+from media_toolkit.store.schema import ASSET_COLUMNS, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
 _BATCH_BYTES = 4 << 20
+_PARQUET_ROWS = 100_000
 # A row that a parallel worker hands on costs more than Postgres' 0.1 says: where the rows lie in
 # the order that is asked for, one walk along the index is a third faster than workers that sort.
 _PLANNING = {"parallel_tuple_cost": "0.2"}
+# Neither a save nor an edit changes these, so that a read can go on after any row of them.
+_KEEPS_PLACE = ("upload_timestamp", "id")
 
 
 def assets_frame(
@@ -107,12 +110,14 @@ def write_parquet(
     """
     import pyarrow.parquet as pq
 
-    count, names = 0, [c.name for c in _columns(columns)]
+    count = 0
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         writer = None
-        for batch in _batches(database, identity, wanted, order_by, limit, columns, 100_000, True):
-            plain = _plain(batch.select(names))
+        for batch in _batches(
+            database, identity, wanted, order_by, limit, columns, _PARQUET_ROWS, True
+        ):
+            plain = _plain(batch)
             writer = writer or pq.ParquetWriter(unfinished, plain.schema, compression="zstd")
             writer.write_table(plain)
             count += plain.num_rows
@@ -169,23 +174,75 @@ def _batches(
 
     if batch_size < 1:
         raise FilterError(f"batch_size is below one: {batch_size}", ids=("batch_size",))
-    statement, values = _through_settings(_select(wanted, order_by, limit, columns))
-    with (
-        database.arrow(identity) as connection,
-        _executed(connection, statement, values) as cursor,
-    ):
-        reader, kept, rows, any_yet = _reader(cursor), [], 0, False
-        for batch in reader:
-            kept.append(batch)
-            rows += batch.num_rows
-            while rows >= batch_size:
-                table = pa.Table.from_batches(kept)
-                yield table.slice(0, batch_size)
-                any_yet = True
-                kept = table.slice(batch_size).to_batches()
-                rows -= batch_size
-        if rows or (is_empty_wanted and not any_yet):
-            yield pa.Table.from_batches(kept, reader.schema)
+    reading = _Reading(wanted, order_by, limit, columns)
+    kept: list[pa.RecordBatch] = []
+    rows, any_yet = 0, False
+    for batch in database.iterate_arrow(identity, reading.rest):
+        kept.append(batch)
+        rows += batch.num_rows
+        while rows >= batch_size:
+            table = pa.Table.from_batches(kept)
+            yield table.slice(0, batch_size)
+            any_yet = True
+            kept = table.slice(batch_size).to_batches()
+            rows -= batch_size
+    if rows or (is_empty_wanted and not any_yet):
+        yield pa.Table.from_batches(kept, reading.schema)
+
+
+class _Reading:
+    """One read in parts, which goes on after the last row that came.
+
+    Only where no row can have changed its place since, and none of the order is null.
+    """
+
+    def __init__(
+        self,
+        wanted: AssetFilter,
+        order_by: str,
+        limit: int | None,
+        columns: Iterable[str] | None,
+    ) -> None:
+        self.schema: pa.Schema | None = None
+        self._names = [c.name for c in _columns(columns)]
+        self._order = order_by.removeprefix("-")
+        self._is_descending = order_by.startswith("-")
+        self._key = (self._order, "id") if self._order in _KEEPS_PLACE else ()
+        everything = dict.fromkeys([*self._names, *self._key])
+        self._query = _select(wanted, order_by, None, everything)
+        self._left = None if limit is None else filters.read_limit(limit)
+        self._last: tuple[Any, ...] | None = None
+
+    def rest(self, connection: ArrowConnection) -> Generator[pa.RecordBatch]:
+        """The rows that have not come yet."""
+        statement, values = _through_settings(self._remaining())
+        with _executed(connection, statement, values) as cursor:
+            reader = _reader(cursor)
+            for batch in reader:
+                if batch.num_rows:
+                    # Before it is given: whoever asks again has had it.
+                    self._last = tuple(batch.column(name)[-1].as_py() for name in self._key)
+                    if self._left is not None:
+                        self._left -= batch.num_rows
+                chosen = batch.select(self._names)
+                self.schema = chosen.schema
+                yield chosen
+            if self.schema is None:
+                self.schema = reader.schema.empty_table().select(self._names).schema
+
+    def _remaining(self) -> sa.Select[Any]:
+        query = self._query
+        if self._last is not None:
+            if not self._key:
+                raise Unavailable(
+                    f"Postgres went away in the middle of a read by {self._order}",
+                    hint="read it again once Postgres is back; a read by upload_timestamp or id "
+                    "goes on by itself",
+                )
+            key = sa.tuple_(*(files.c[name] for name in self._key))
+            last = sa.tuple_(*self._last)
+            query = query.where(key < last if self._is_descending else key > last)
+        return query if self._left is None else query.limit(self._left)
 
 
 def _reader(cursor: ArrowCursor) -> pa.RecordBatchReader:

@@ -65,10 +65,13 @@ class Reading(Parts):
     ) -> Iterator[pd.DataFrame]:
         """What `assets` gives, as frames of at most `batch_size` rows: memory stays bounded.
 
-        A connection is held until the last one, or until the iterator is closed.
+        A connection is held until the last one, or until the iterator is closed. When Postgres
+        goes away, a read by upload_timestamp or id goes on after the last row, with the rows as
+        they are then.
 
         Raises:
             FilterError: as `assets`, when the first frame is asked for.
+            Unavailable: Postgres stayed away, or went away in the middle of another order.
         """
         from media_toolkit.store.filters import AssetFilter
         from media_toolkit.store.frames import iterate
@@ -87,10 +90,12 @@ class Reading(Parts):
     ) -> int:
         """Write what `assets` gives to a Parquet file, in bounded memory; returns the rows.
 
-        The file appears when it is whole. Context is JSON text in it.
+        The file appears when it is whole. Context is JSON text in it. It goes on as
+        `iter_assets` does when Postgres goes away.
 
         Raises:
             FilterError: as `assets`. OSError: the file cannot be written.
+            Unavailable: as `iter_assets`; a file that was there is as it was.
         """
         from media_toolkit.store.filters import AssetFilter
         from media_toolkit.store.frames import write_parquet

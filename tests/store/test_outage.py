@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg2
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -200,11 +202,101 @@ def test_a_read_that_is_cut_off_is_done_again_and_whole(
         )
         assert len(kit.assets()) == 3000
         assert cut_while_read == [1]
-        parts = kit.iter_assets(batch_size=100)
-        assert len(next(parts)) == 100
+
+
+@pytest.fixture
+def long_library(
+    server: Server, url: str, stack: Any, home: Path
+) -> Iterator[tuple[mt.MediaToolkit, dict[int, str]]]:
+    """3,000 assets of 20 kB, some of one moment, more than sockets hold; id → public_id."""
+    settings = mt.Settings(home=home, database_url=url, database_direct_url=server.direct_url)
+    with mt.connect(settings, user_id="ana") as kit:
+        store = AssetStore(kit._database)
+        for first in range(0, 3000, 500):
+            some = assets(range(first, first + 500))
+            long = [replace(a, context={"alt": f"{a.public_id}{'x' * 20_000}"}) for a in some]
+            store.save_many(long, ANA)
+        frame = kit.assets(columns=["id", "public_id"])
+        yield kit, dict(zip(frame["id"], frame["public_id"], strict=True))
+
+
+@pytest.mark.parametrize("order_by", ["-upload_timestamp", "upload_timestamp", "-id", "id"])
+@pytest.mark.parametrize("limit", [None, 2500])
+def test_batches_go_on_after_the_last_row_when_postgres_restarts_between_them(
+    server: Server,
+    long_library: tuple[mt.MediaToolkit, dict[int, str]],
+    order_by: str,
+    limit: int | None,
+) -> None:
+    kit, _ = long_library
+    columns = ["public_id", "context"]
+    whole = kit.assets(columns=columns, order_by=order_by, limit=limit)
+    parts = kit.iter_assets(batch_size=100, columns=columns, order_by=order_by, limit=limit)
+    read = [next(parts)]
+    for _ in range(2):
         server.restart()
-        with pytest.raises(mt.Unavailable, match="try again once Postgres is back"):
-            list(parts)
+        read += itertools.islice(parts, 5)
+    read += parts
+    assert {len(part) for part in read} == {100}
+    pd.testing.assert_frame_equal(pd.concat(read, ignore_index=True), whole)
+
+
+def test_batches_in_an_order_that_may_change_say_so_when_postgres_restarts(
+    server: Server, long_library: tuple[mt.MediaToolkit, dict[int, str]], tmp_path: Path
+) -> None:
+    kit, _ = long_library
+    parts = kit.iter_assets(batch_size=100, order_by="public_id")
+    assert len(next(parts)) == 100
+    server.restart()
+    with pytest.raises(mt.Unavailable, match="in the middle of a read by public_id") as away:
+        list(parts)
+    assert "by upload_timestamp or id goes on" in away.value.hint
+    assert len(kit.assets(order_by="public_id", columns=["id"])) == 3000
+
+
+@pytest.mark.parametrize("order_by", ["-upload_timestamp", "public_id"])
+def test_a_parquet_file_is_whole_or_as_it_was_when_postgres_restarts(
+    server: Server,
+    long_library: tuple[mt.MediaToolkit, dict[int, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    order_by: str,
+) -> None:
+    kit, ids = long_library
+    path, restarts, plain = tmp_path / "assets.parquet", [], frames._plain
+    path.write_bytes(b"of yesterday")
+
+    def restart_once(table: Any) -> Any:
+        if not restarts:
+            restarts.append(server.restart())
+            assert path.read_bytes() == b"of yesterday"
+        return plain(table)
+
+    monkeypatch.setattr(frames, "_plain", restart_once)
+    monkeypatch.setattr(frames, "_PARQUET_ROWS", 100)
+    if order_by == "public_id":
+        with pytest.raises(mt.Unavailable, match="in the middle"):
+            kit.to_parquet(path, order_by=order_by)
+        assert path.read_bytes() == b"of yesterday"
+    else:
+        assert kit.to_parquet(path, order_by=order_by) == 3000
+        table = pq.read_table(path)
+        rows = zip(table["id"].to_pylist(), table["public_id"].to_pylist(), strict=True)
+        assert sorted(rows) == sorted(ids.items())
+    assert len(restarts) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["assets.parquet"]
+
+
+def test_batches_of_a_postgres_that_stays_away_say_what_to_do(
+    server: Server, long_library: tuple[mt.MediaToolkit, dict[int, str]]
+) -> None:
+    kit, _ = long_library
+    kit._database._patience_s = 0.5
+    parts = kit.iter_assets(batch_size=100)
+    assert len(next(parts)) == 100
+    server.postgres.stop()
+    with pytest.raises(mt.Unavailable, match="try again once Postgres is back"):
+        list(parts)
 
 
 def test_who_looks_at_pages_meanwhile_sees_no_error(
