@@ -144,22 +144,14 @@ class Database:
         with our_errors():
             return retrying(once, is_passing, self._patience_s)
 
-    @contextmanager
-    def arrow(self, identity: Identity) -> Iterator[ArrowConnection]:
-        """An ADBC connection in a read-only transaction as `identity`, rolled back at the end.
+    def run_arrow(self, identity: Identity, work: Callable[[ArrowConnection], T]) -> T:
+        """`work(connection)` on an ADBC connection in a read-only transaction as `identity`.
 
-        For bulk reads into Arrow. Connecting is tried again; what runs inside is not:
-        `run_arrow`.
+        For bulk reads into Arrow. Run again, for `patience_s`, when Postgres goes away under it.
 
         Raises:
             Unavailable, Forbidden, StoreError: as `begin`.
         """
-        with our_errors(), retrying(self._connect_arrow, is_away, self._patience_s) as connection:
-            _act_in_arrow(connection, identity)
-            yield connection
-
-    def run_arrow(self, identity: Identity, work: Callable[[ArrowConnection], T]) -> T:
-        """`work(connection)` as in `arrow`, run again when Postgres goes away under it."""
 
         def once() -> T:
             with self._connect_arrow() as connection:
@@ -172,7 +164,7 @@ class Database:
     def iterate_arrow(
         self, identity: Identity, read: Callable[[ArrowConnection], Generator[T]]
     ) -> Iterator[T]:
-        """What `read(connection)` gives in a transaction as in `arrow`, one after another.
+        """What `read(connection)` gives as in `run_arrow`, one after another.
 
         When Postgres goes away `read` is called again, for what it has not given yet: it keeps
         its place itself. Each time Postgres is waited for anew.

@@ -183,10 +183,11 @@ def test_what_cannot_be_read_is_named(
 
 def test_what_a_read_tells_the_planner_ends_with_it(database: Database) -> None:
     asked = "SELECT current_setting('parallel_tuple_cost')"
-    with (
-        database.arrow(Identity("ana")) as connection,
-        frames._executed(connection, asked, {}) as cursor,
-    ):
-        assert cursor.fetchone() == ("0.2",)
+
+    def read(connection: Any) -> Any:
+        with frames._executed(connection, asked, {}) as cursor:
+            return cursor.fetchone()
+
+    assert database.run_arrow(Identity("ana"), read) == ("0.2",)
     with database.begin(Identity("ana")) as again:
         assert again.scalar(sa.text(asked)) == "0.1"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -112,17 +113,24 @@ def test_an_arrow_read_is_read_only_and_under_the_same_rules(
     database: Database, settings: mt.Settings
 ) -> None:
     who = "SELECT CURRENT_USER::text AS role, auth.user_id() AS who"
-    with database.arrow(ANA) as connection, connection.cursor() as cursor:
-        cursor.execute(who)
-        assert cursor.fetch_arrow_table().to_pylist() == [
-            {"role": "media_toolkit_app", "who": "ana"}
-        ]
-    with (
-        pytest.raises(mt.StoreError, match="read-only transaction"),
-        database.arrow(ANA) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute("DELETE FROM cloudinary_files")
+    told = arrow(database, ANA, who)
+    assert told.to_pylist() == [{"role": "media_toolkit_app", "who": "ana"}]
+    with pytest.raises(mt.StoreError, match="read-only transaction"):
+        arrow(database, ANA, "DELETE FROM cloudinary_files")
+
+
+def arrow(database: Database, identity: Identity, query: str) -> pa.Table:
+    """The rows of a query by both ways of reading through ADBC."""
+
+    def batches(connection: Any) -> Generator[pa.Table]:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            yield cursor.fetch_arrow_table()
+
+    once = database.run_arrow(identity, lambda connection: next(batches(connection)))
+    (again,) = database.iterate_arrow(identity, batches)
+    assert again == once
+    return once
 
 
 def test_without_claims_nothing_is_read_or_written(database: Database, theirs: mt.Asset) -> None:
@@ -240,9 +248,7 @@ def test_under_private_another_user_sees_nothing_by_any_public_method(
             read()
     assert bob.purge(timedelta(0)) == 0
     for table in ("cloudinary_files", "cloudinary_files_history"):
-        with database.arrow(BOB) as connection, connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {table}")
-            assert cursor.fetch_arrow_table().num_rows == 0
+        assert arrow(database, BOB, f"SELECT * FROM {table}").num_rows == 0
     with database.begin(BOB) as connection:
         past = "SELECT count(*) FROM media_toolkit_rules.files_as_of(NOW())"
         assert connection.scalar(sa.text(past)) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,15 +86,21 @@ def answers(database: Database, way: str) -> object:
     if way == "direct":
         with database.direct() as owner:
             return read(owner)
-    with database.begin(ANA) if way == "begin" else database.arrow(ANA) as connection:
-        if way == "begin":
-            return read(connection)  # type: ignore[arg-type]
-        with connection.cursor() as cursor:  # type: ignore[union-attr]
+    if way == "begin":
+        with database.begin(ANA) as connection:
+            return read(connection)
+
+    def batches(connection: Any) -> Generator[object]:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-            return cursor.fetchone()[0]
+            yield cursor.fetchone()[0]
+
+    if way == "iterate_arrow":
+        return next(database.iterate_arrow(ANA, batches))
+    return database.run_arrow(ANA, lambda connection: next(batches(connection)))
 
 
-WAYS = ("run", "ping", "begin", "script", "direct", "arrow")
+WAYS = ("run", "ping", "begin", "script", "direct", "run_arrow", "iterate_arrow")
 
 
 @pytest.mark.parametrize("way", WAYS)
