@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import sqlalchemy as sa
 
 from media_toolkit.identity import Identity
+from media_toolkit.store.arrow import ArrowPool
 from media_toolkit.store.idle import IdleWatch
 from media_toolkit.store.outage import is_away, is_passing, our_errors, retrying
 
@@ -85,7 +86,7 @@ class Database:
                 "application_name": "media_toolkit",
             },
         )
-        self._idle = IdleWatch(engine, MAX_IDLE_S)
+        self._idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
         return engine
 
     @property
@@ -144,17 +145,27 @@ class Database:
         with our_errors():
             return retrying(once, is_passing, self._patience_s)
 
-    def run_arrow(self, identity: Identity, work: Callable[[ArrowConnection], T]) -> T:
+    def run_arrow(
+        self,
+        identity: Identity,
+        work: Callable[[ArrowConnection], T],
+        *,
+        is_reused: bool = False,
+    ) -> T:
         """`work(connection)` on an ADBC connection in a read-only transaction as `identity`.
 
         For bulk reads into Arrow. Run again, for `patience_s`, when Postgres goes away under it.
+
+        Args:
+            is_reused: whether the connection may be one that was used before, and is again: for
+                statements of our own, which leave nothing behind in it.
 
         Raises:
             Unavailable, Forbidden, StoreError: as `begin`.
         """
 
         def once() -> T:
-            with self._connect_arrow() as connection:
+            with (self._arrow.lend if is_reused else self._connect_arrow)() as connection:
                 _act_in_arrow(connection, identity)
                 return work(connection)
 
@@ -242,6 +253,8 @@ class Database:
         if "engine" in self.__dict__:
             self._idle.stop()
             self.engine.dispose()
+        if "_arrow" in self.__dict__:
+            self._arrow.close()
 
     def _open(self, identity: Identity) -> sa.Connection:
         """A connection in a transaction as `identity`; who closes it rolls back."""
@@ -253,11 +266,15 @@ class Database:
             raise
         return connection
 
-    def _connect_arrow(self) -> ArrowConnection:
+    @cached_property
+    def _arrow(self) -> ArrowPool:
+        return ArrowPool(partial(self._connect_arrow, autocommit=True), MAX_IDLE_S)
+
+    def _connect_arrow(self, autocommit: bool = False) -> ArrowConnection:
         # 0.6 s to import, so only where Arrow is asked for.
         from adbc_driver_postgresql import dbapi
 
-        return dbapi.connect(_with_timeout(self._pooled_url))
+        return dbapi.connect(_with_timeout(self._pooled_url), autocommit=autocommit)
 
 
 def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:

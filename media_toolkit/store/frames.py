@@ -70,7 +70,7 @@ def assets_frame(
             with closing(ahead(reader)) as batches:
                 return frame_of(batches, reader.schema)
 
-    return database.run_arrow(identity, fetch)
+    return database.run_arrow(identity, fetch, is_reused=True)
 
 
 def iterate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,15 +15,25 @@ class IdleWatch:
 
     It asks Postgres nothing: a query, however small, would keep Neon awake. A timer runs only
     while there is something to close.
+
+    Args:
+        pool: the pool as it is now. close: closes what lies in it.
+        source: whose `checkin` events tell of use, the engine or the pool.
     """
 
-    def __init__(self, engine: sa.Engine, max_idle_s: float) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        pool: Callable[[], sa.Pool],
+        close: Callable[[], None],
+        source: sa.Engine | sa.Pool,
+        max_idle_s: float,
+    ) -> None:
+        self._pool, self._close = pool, close
         self._max_idle_s = max_idle_s
         self._guard = threading.Lock()
         self._last_used = time.monotonic()
         self._timer: threading.Timer | None = None
-        sa.event.listen(engine, "checkin", self._on_checkin)
+        sa.event.listen(source, "checkin", self._on_checkin)
 
     def stop(self) -> None:
         """End the timer; the next use of the pool starts one again."""
@@ -52,5 +63,5 @@ class IdleWatch:
                 return
             self._timer = None
             # Whoever uses one keeps Neon awake, and comes back to `_on_checkin`.
-            if self._engine.pool.checkedout() == 0:  # type: ignore[attr-defined]
-                self._engine.dispose()
+            if self._pool().checkedout() <= 0:  # type: ignore[attr-defined]
+                self._close()

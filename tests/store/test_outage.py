@@ -414,9 +414,11 @@ def test_idle_connections_go_before_neon_would_drop_them(
 def test_a_connection_that_ended_in_its_sleep_is_no_error(server: Server, url: str) -> None:
     with closing_database(url) as database:
         database.ping()
+        database.run_arrow(ANA, lambda _: True, is_reused=True)
         server.restart()
         assert database.ping()
         assert database.run_arrow(ANA, lambda _: True)
+        assert database.run_arrow(ANA, lambda _: True, is_reused=True)
 
 
 def test_of_a_pool_whose_connections_all_ended_one_is_met(server: Server, url: str) -> None:
