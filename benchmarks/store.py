@@ -107,7 +107,11 @@ def fill(settings: mt.Settings, rows: int) -> None:
 
 
 def read_once(settings: mt.Settings, way: str, columns: Sequence[str]) -> dict[str, float]:
-    """One way of reading all rows: seconds and megabytes of its peak above where it began."""
+    """One way of reading all rows, twice on one connection.
+
+    Seconds of the first time and of the second, when Postgres' process knows the table's memory;
+    megabytes of the first time's peak above where it began.
+    """
     import pandas as pd
     import sqlalchemy as sa
 
@@ -129,12 +133,12 @@ def read_once(settings: mt.Settings, way: str, columns: Sequence[str]) -> dict[s
         read = lambda: cursor.copy_expert(copy, nowhere)  # noqa: E731
     before, start = _peak_mb(), time.perf_counter()
     kept = read()
-    spent = time.perf_counter() - start
-    return {
-        "seconds": spent,
-        "mb": _peak_mb() - before,
-        "rows": len(kept) if kept is not None else 0,
-    }
+    first = time.perf_counter() - start
+    found = {"first": first, "mb": _peak_mb() - before, "rows": 0 if kept is None else len(kept)}
+    del kept
+    start = time.perf_counter()
+    read()
+    return found | {"seconds": time.perf_counter() - start}
 
 
 def _peak_mb() -> float:
@@ -165,12 +169,14 @@ def reading(settings: mt.Settings, rows: int, runs: int) -> str:
                 found[way].append(in_a_process(settings, "read", way, width))
         assert {r["rows"] for way in READS[:2] for r in found[way]} == {rows}
         s = {way: statistics.median(r["seconds"] for r in found[way]) for way in READS}
+        first_s = {way: statistics.median(r["first"] for r in found[way]) for way in READS}
         mb = {way: statistics.median(r["mb"] for r in found[way]) for way in READS}
         kit, peer, limit = READS
         for what, figures, unit, first, other, target in (
-            ("time", s, "s", peer, kit, "≥ 5"),
+            ("second read", s, "s", peer, kit, "≥ 5"),
+            ("first read", first_s, "s", peer, kit, "≥ 5"),
             ("peak memory", mb, "MB", kit, peer, "≤ 0.3"),
-            ("time", s, "s", kit, limit, "≤ 1.8"),
+            ("second read", s, "s", kit, limit, "≤ 1.8"),
         ):
             digits = 2 if unit == "s" else 0
             lines.append(
