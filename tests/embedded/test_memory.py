@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import psutil
@@ -57,17 +58,49 @@ def test_a_quarter_and_of_several_a_half_together() -> None:
     assert memory.share_mb(16, []) == 16
 
 
+def test_of_much_larger_tables_less_is_kept() -> None:
+    assert memory.share_mb(64 * 1024, [], tables_mb=8 * 1024) == 2048
+    assert memory.share_mb(64 * 1024, [], tables_mb=20 * 1024) == 512
+    assert memory.share_mb(1024, [], tables_mb=20 * 1024) == 256
+
+
+@pytest.mark.parametrize(
+    ("tables_gb", "available_gb", "cores", "workers"),
+    [
+        (0, 24, 2, 3),
+        (8, 24, 2, 3),
+        (20, 24, 1, 1),
+        (20, 24, 2, 1),
+        (20, 24, 3, 2),
+        (20, 24, 16, 3),
+        (40, 24, 2, 3),
+    ],
+)
+def test_of_large_tables_in_the_systems_cache_no_more_processes_read_than_cores_are_left(
+    tables_gb: int, available_gb: int, cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = psutil.virtual_memory()._replace(available=available_gb * GB)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    monkeypatch.setattr(memory, "limits", lambda: iter([64 * GB]))
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert memory.io_workers(tables_gb * 1024) == workers
+
+
 def test_a_running_one_is_counted_by_the_next(
     stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg2.connect(stack.database_url) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_size_bytes(current_setting('shared_buffers')) >> 20")
-        (its_own,) = cursor.fetchone() or (None,)
+        cursor.execute(
+            "SELECT pg_size_bytes(current_setting('shared_buffers')) >> 20,"
+            " current_setting('io_workers')"
+        )
+        its_own, workers = cursor.fetchone() or (None, None)
     connection.close()
     assert its_own in list(memory._of_others())
+    assert workers == "3"
     (tmp_path / "own").write_text("0::/\n")
     (tmp_path / "memory.max").write_text(str(GB))
     limits = list(memory.limits(tmp_path / "own", tmp_path))
     monkeypatch.setattr(memory, "limits", lambda: iter(limits))
     monkeypatch.setattr(memory, "_of_others", lambda: iter([200]))
-    assert memory.shared_buffers_mb() == 256
+    assert memory.shared_buffers_mb(0) == 256
