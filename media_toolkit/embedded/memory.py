@@ -13,7 +13,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _MOST_MB, _LEAST_MB = 2048, 16
 # Of tables so large most is read from the system's cache whatever Postgres keeps.
-_LARGE_MB, _MOST_OF_LARGE_MB = 8192, 512
+_LARGE_MB, _MOST_OF_LARGE_MB = 8192, 256
 _IO_WORKERS = 3
 _SETTING = re.compile(r"shared_buffers=(\d+)MB")
 
@@ -23,7 +23,7 @@ def shared_buffers_mb(tables_mb: int) -> int:
 
     Postgres takes it as pages are used. A million assets and their indexes fit in 2 GB. Of much
     larger tables hardly a page is met again, and to have the system give memory and to map it, in
-    each process, takes longer than to copy a page from the system's cache: there it is 512 MB. All
+    each process, takes longer than to copy a page from the system's cache: there it is 256 MB. All
     embedded ones that run, of other homes too, may have a half together.
     https://www.postgresql.org/docs/current/runtime-config-resource.html
 

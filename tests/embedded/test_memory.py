@@ -60,8 +60,8 @@ def test_a_quarter_and_of_several_a_half_together() -> None:
 
 def test_of_much_larger_tables_less_is_kept() -> None:
     assert memory.share_mb(64 * 1024, [], tables_mb=8 * 1024) == 2048
-    assert memory.share_mb(64 * 1024, [], tables_mb=20 * 1024) == 512
-    assert memory.share_mb(1024, [], tables_mb=20 * 1024) == 256
+    assert memory.share_mb(64 * 1024, [], tables_mb=20 * 1024) == 256
+    assert memory.share_mb(512, [], tables_mb=20 * 1024) == 128
 
 
 @pytest.mark.parametrize(
