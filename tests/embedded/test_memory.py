@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,8 @@ import psycopg2
 import pytest
 
 from media_toolkit.embedded import memory
+from media_toolkit.embedded.configuration import StackConfiguration
+from media_toolkit.embedded.postgres import EmbeddedPostgres
 from media_toolkit.embedded.stack import EmbeddedStack
 
 GB = 2**30
@@ -84,6 +87,17 @@ def test_of_large_tables_in_the_systems_cache_no_more_processes_read_than_cores_
     monkeypatch.setattr(memory, "limits", lambda: iter([64 * GB]))
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert memory.io_workers(tables_gb * 1024) == workers
+
+
+def test_tables_are_measured_while_files_of_them_go(
+    stack: EmbeddedStack, home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "postgres" / "base" / "5"
+    folder.mkdir(parents=True)
+    (folder / "1259").write_bytes(b"x" * (3 << 20))
+    (folder / "gone").symlink_to(tmp_path / "none")
+    configuration = replace(StackConfiguration.kept(home), home=tmp_path)
+    assert EmbeddedPostgres(configuration)._tables_mb() == 3
 
 
 def test_a_running_one_is_counted_by_the_next(
