@@ -12,10 +12,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from media_toolkit.asset import RESOURCE_TYPES
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.settings import Settings
 from media_toolkit.toolkit import MediaToolkit, connect
@@ -72,11 +73,17 @@ def ingest(
     folder: Annotated[str, typer.Option(help="put before every public_id")] = "",
     tags: Annotated[str, typer.Option(help="for every file, separated by commas")] = "",
     threads: Annotated[int, typer.Option(help="parallel uploads", min=1, max=50)] = 8,
+    resource_type: Annotated[
+        str, typer.Option(help="image, video or raw for every file; unset, its content tells")
+    ] = "",
 ) -> None:
     """Import a folder; status 1 when a file was refused."""
+    if resource_type not in ("", *RESOURCE_TYPES):
+        raise typer.BadParameter("give image, video or raw", param_hint="--resource-type")
     names = [name for tag in tags.split(",") if (name := tag.strip())]
+    options: dict[str, Any] = {"resource_type": resource_type} if resource_type else {}
     with connect() as kit:
-        report = kit.ingest(source, folder=folder, threads=threads, tags=names or None)
+        report = kit.ingest(source, folder=folder, threads=threads, tags=names or None, **options)
     print(report)
     raise typer.Exit(130 if report.interrupted else 1 if report.failed else 0)
 

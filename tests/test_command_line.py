@@ -108,6 +108,10 @@ def test_ingest_reports_and_fails_when_a_file_was_refused(
     bad = run("ingest", str(tmp_path))
     assert bad.returncode == 1
     assert "x.jpg is not an image" in bad.stdout
+    raw = run("ingest", str(tmp_path), "--resource-type", "raw")
+    assert raw.returncode == 0, raw.stdout
+    assert kit.asset("x.jpg").resource_type == "raw"
+    assert run("ingest", str(tmp_path), "--resource-type", "jpg").returncode == 2
     assert run("ingest", "nowhere").returncode == 2
 
 

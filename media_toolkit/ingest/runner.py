@@ -59,7 +59,7 @@ class Runner:
         started = time.monotonic()
         if prefix.strip("/"):
             check_name(None, prefix.strip("/"))
-        items = folder_items(folder, prefix, recursive)
+        items = folder_items(folder, prefix, recursive, options.get("resource_type") == "raw")
         shared = Counter(item.public_id for item in items)
         stored = {
             kind: self._store.by_identity(kind, shared, self._identity)

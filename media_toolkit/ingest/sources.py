@@ -26,12 +26,16 @@ class Item:
     problem: str = ""
 
 
-def folder_items(folder: Path, prefix: str = "", recursive: bool = True) -> list[Item]:
+def folder_items(
+    folder: Path, prefix: str = "", recursive: bool = True, is_raw: bool = False
+) -> list[Item]:
     """The files of a folder in the order of their names; hidden and system files are left out.
 
     The public_id is the path below `folder` without its extension, so that a second import
     of the same folder meets the same assets. Files that differ by extension only (`a.jpg`,
-    `a.png`) keep it, as `a_jpg` and `a_png`.
+    `a.png`) keep it, as `a_jpg` and `a_png`. Raw files keep theirs as it is, since Cloudinary
+    delivers them under their public_id alone:
+    https://cloudinary.com/documentation/upload_parameters
 
     Raises:
         IngestError: when the folder does not exist or cannot be listed. A subfolder that
@@ -52,14 +56,15 @@ def folder_items(folder: Path, prefix: str = "", recursive: bool = True) -> list
             ids=(str(folder),),
         )
     paths = [p for p in found if _is_wanted(p.relative_to(folder))]
-    plain = {path: _public_id(path.relative_to(folder).with_suffix("")) for path in paths}
+    below = {path: path.relative_to(folder) for path in paths}
+    plain = {p: _public_id(name if is_raw else name.with_suffix("")) for p, name in below.items()}
     shared = Counter(plain.values())
     items = []
     for path in paths:
         public_id = plain[path]
-        if shared[public_id] > 1:
+        if shared[public_id] > 1 and not is_raw:
             public_id = f"{public_id}_{path.suffix.lstrip('.').lower()}"
-        label = str(path.relative_to(folder))
+        label = str(below[path])
         public_id = "/".join(filter(None, (prefix.strip("/"), public_id)))
         problem = f"cannot list the folder: {closed[path]}" if path in closed else ""
         items.append(Item(path, label, public_id, problem))

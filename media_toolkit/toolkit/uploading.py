@@ -148,7 +148,7 @@ class Uploading(Parts):
             source: the folder on this machine.
             folder: put before every public_id, e.g. "spring/2026".
             threads: parallel uploads. progress: show a bar.
-            options: upload options for every file: tags, context …
+            options: upload options for every file: tags, context, resource_type="raw" …
 
         Raises:
             IngestError: when the folder cannot be read. A file that is refused is no error

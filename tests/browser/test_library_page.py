@@ -115,6 +115,26 @@ def test_a_link_may_hold_every_word_of_the_filters(page: Page, pictures: mt.Medi
     expect(page.get_by_role("option")).to_have_count(4)
 
 
+def test_filters_are_there_again_after_another_page(page: Page, pictures: mt.MediaToolkit) -> None:
+    page.goto("/?user_id=bo&user_id=gone&tags=nobodys&resource_type=image")
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    page.get_by_role("link", name="Upload").click()
+    expect(page).to_have_url(re.compile(r"/upload$"))
+    page.get_by_role("link", name="Library").click()
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?(?=.*user_id=bo)(?=.*user_id=gone)(?=.*tags=nobodys)"))
+    # And once cleared they stay away.
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_role("option")).to_have_count(4)
+    page.get_by_role("button", name="image").click()
+    expect(page.get_by_role("option")).to_have_count(3)
+    page.get_by_role("link", name="Health").click()
+    expect(page.get_by_role("heading", name="Health")).to_be_visible()
+    page.get_by_role("link", name="Library").click()
+    expect(page.get_by_role("option")).to_have_count(3)
+    expect(page).to_have_url(re.compile(r"/\?resource_type=image$"))
+
+
 def test_every_filter_word_but_context_is_one_of_the_page() -> None:
     words = {field.name for field in dataclasses.fields(AssetFilter)}
     assert {*library._UNFILTERED, *library._LINKED} == words - {"context"}

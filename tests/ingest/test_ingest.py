@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 from PIL import Image
 
 import media_toolkit as mt
@@ -107,6 +108,21 @@ def test_an_unreadable_file_is_named(kit: mt.MediaToolkit, tmp_path: Path) -> No
         ("good.jpg", "uploaded"),
     ]
     assert "cannot read gone.jpg" in report.failed[0].error
+
+
+def test_raw_files_keep_their_extension_and_are_delivered_by_it(
+    kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.csv").write_text("a,b")
+    report = kit.ingest(tmp_path, progress=False, resource_type="raw")
+    assert not report.failed, report
+    assets = {a.public_id: a for a in kit.page().items}
+    assert {a.resource_type for a in assets.values()} == {"raw"}
+    assert requests.get(assets["notes.csv"].media_url, timeout=10).text == "a,b"
+    assert assets["notes.txt"].media_url.endswith("/notes.txt")
+    again = kit.ingest(tmp_path, progress=False, resource_type="raw")
+    assert [r.outcome for r in again.results] == ["unchanged", "unchanged"]
 
 
 def test_a_folder_that_is_none_is_an_error(kit: mt.MediaToolkit, tmp_path: Path) -> None:
