@@ -25,7 +25,7 @@ from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.postgres import EmbeddedPostgres
 from media_toolkit.identity import Identity
 from media_toolkit.store import database as database_module
-from media_toolkit.store import frames, saving
+from media_toolkit.store import frames, migrations, saving
 from media_toolkit.store.assets import AssetStore, SaveReport
 from media_toolkit.store.database import Database
 
@@ -73,9 +73,9 @@ def _server(prepared_home: Any, until: Callable[..., None]) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def _pooled_url(_server: Server, pooler_before: Any) -> Iterator[str]:
+def _pooler(_server: Server, pooler_before: Any) -> Iterator[Any]:
     with pooler_before(_server.direct_url, patience_s=1) as pooler:
-        yield pooler.url(_server.direct_url)
+        yield pooler
 
 
 @pytest.fixture
@@ -90,7 +90,8 @@ def server(_server: Server) -> Server:
 @pytest.fixture
 def url(server: Server, route: str, request: pytest.FixtureRequest) -> str:
     """Of `server`, by the route under test."""
-    return server.direct_url if route == "direct" else request.getfixturevalue("_pooled_url")
+    url = server.direct_url
+    return url if route == "direct" else str(request.getfixturevalue("_pooler").url(url))
 
 
 @pytest.fixture
@@ -204,18 +205,42 @@ def test_a_read_that_is_cut_off_is_done_again_and_whole(
         assert cut_while_read == [1]
 
 
-@pytest.fixture
-def long_library(
-    server: Server, url: str, stack: Any, home: Path
-) -> Iterator[tuple[mt.MediaToolkit, dict[int, str]]]:
-    """3,000 assets of 20 kB, some of one moment, more than sockets hold; id → public_id."""
-    settings = mt.Settings(home=home, database_url=url, database_direct_url=server.direct_url)
-    with mt.connect(settings, user_id="ana") as kit:
-        store = AssetStore(kit._database)
+@pytest.fixture(scope="module")
+def _long_url(_server: Server) -> str:
+    """A database beside the others', with 3,000 assets of 20 kB, some of one moment.
+
+    More than sockets hold; its tests only read it, so that it is filled once.
+    """
+    _server.postgres.start()
+    with closing(psycopg2.connect(_server.direct_url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CREATE DATABASE long")
+    url = f"{_server.direct_url.rpartition('/')[0]}/long"
+    with closing_database(url) as database:
+        migrations.migrate(database)
+        store = AssetStore(database)
         for first in range(0, 3000, 500):
             some = assets(range(first, first + 500))
             long = [replace(a, context={"alt": f"{a.public_id}{'x' * 20_000}"}) for a in some]
             store.save_many(long, ANA)
+    return url
+
+
+@pytest.fixture
+def long_library(
+    server: Server,
+    _long_url: str,
+    route: str,
+    stack: Any,
+    home: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[tuple[mt.MediaToolkit, dict[int, str]]]:
+    """A kit on that database by the route under test; id → public_id."""
+    url = _long_url
+    if route == "pooled":
+        url = request.getfixturevalue("_pooler").url(url)
+    settings = mt.Settings(home=home, database_url=url, database_direct_url=_long_url)
+    with mt.connect(settings, user_id="ana") as kit:
         frame = kit.assets(columns=["id", "public_id"])
         yield kit, dict(zip(frame["id"], frame["public_id"], strict=True))
 
