@@ -164,18 +164,18 @@ def test_pages_of_words_are_the_same_every_way(library: mt.MediaToolkit) -> None
 
 
 def _compare_pages(library: mt.MediaToolkit, filters: dict[str, Any]) -> None:
-    """Forwards and back in pages of 13, which part what was saved at one moment."""
+    """Forwards and back in pages of 37, which part what was saved at one moment."""
     everything = library.assets(**filters).sort_values(["upload_timestamp", "id"], ascending=False)
-    wanted, pages = everything["public_id"].tolist(), [library.page(limit=13, **filters)]
+    wanted, pages = everything["public_id"].tolist(), [library.page(limit=37, **filters)]
     while pages[-1].next_cursor:
-        pages.append(library.page(limit=13, after=pages[-1].next_cursor, **filters))
+        pages.append(library.page(limit=37, after=pages[-1].next_cursor, **filters))
     assert [asset.public_id for page in pages for asset in page.items] == wanted, filters
-    assert [page.position for page in pages] == [13 * n + 1 for n in range(len(pages))]
+    assert [page.position for page in pages] == [37 * n + 1 for n in range(len(pages))]
     back, cursor = [], pages[-1].previous_cursor
     while cursor:
-        page = library.page(limit=13, before=cursor, **filters)
+        page = library.page(limit=37, before=cursor, **filters)
         back[:0], cursor = [asset.public_id for asset in page.items], page.previous_cursor
-    assert back == wanted[: 13 * (len(pages) - 1)], filters
+    assert back == wanted[: 37 * (len(pages) - 1)], filters
     assert library.count(**filters) == len(wanted) > 0
 
 
