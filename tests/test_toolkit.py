@@ -6,11 +6,14 @@ import io
 import shutil
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -41,6 +44,28 @@ def test_importing_starts_and_loads_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_who_only_reads_loads_no_sdk(settings: mt.Settings) -> None:
+    code = (
+        "import sys, media_toolkit as mt\n"
+        "with mt.connect() as kit: print(kit.count(), len(kit.page().items))\n"
+        "print([m for m in ('pandas', 'cloudinary', 'urllib3', 'PIL') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split("\n")[:2] == ["0 0", "[]"]
+
+
+def test_threads_that_are_the_first_at_once_share_one_client(settings: mt.Settings) -> None:
+    at_once = threading.Barrier(8, timeout=60)
+
+    def client(kit: mt.MediaToolkit, user: str) -> Any:
+        at_once.wait()
+        return kit.acting_as(user)._client
+
+    with mt.connect(settings) as kit, ThreadPoolExecutor(8) as pool:
+        clients = list(pool.map(client, [kit] * 8, "abcdefgh"))
+        assert all(one is kit._client for one in clients)
 
 
 def test_a_file_is_uploaded_with_tags_and_context_and_its_row_saved(

@@ -11,6 +11,7 @@ from media_toolkit.asset import Asset
 from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
 from media_toolkit.toolkit.changing import Changing
+from media_toolkit.toolkit.parts import CloudSide
 from media_toolkit.toolkit.reading import Reading
 from media_toolkit.toolkit.uploading import Uploading
 
@@ -77,40 +78,15 @@ class MediaToolkit(Uploading, Reading, Changing):
         stack: EmbeddedStack | None,
         user_id: str,
     ) -> None:
-        from media_toolkit.browser import BrowserUploads
-        from media_toolkit.cloud.client import CloudClient
-        from media_toolkit.cloud.transformation import delivery_url
-        from media_toolkit.library import Library
-        from media_toolkit.notifications import Notifications
-        from media_toolkit.store.arrivals import ArrivalStore
         from media_toolkit.store.assets import AssetStore
-        from media_toolkit.store.changes import AssetChanges
-        from media_toolkit.store.intents import IntentStore
-        from media_toolkit.store.notifications import NotificationStore
 
         self.settings = settings
         self.account = account
         self.identity = _identity(settings, user_id)
         self._stack = stack
         self._database = database
-        self._client = CloudClient(account)
         self._store = AssetStore(database)
-        self._intents = IntentStore(database)
-        changes = AssetChanges(database)
-        self._library = Library(self._client, self._store, changes, self._intents)
-        heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
-        self._notifications = Notifications(
-            self._client, self._intents, heard, settings.unclaimed_owner
-        )
-        self._browser = BrowserUploads(
-            account,
-            settings.upload_policy,
-            self._library,
-            self._store,
-            self._intents,
-            heard,
-            ArrivalStore(database),
-        )
+        self._cloud = CloudSide(settings, account, database, self._store)
 
     def acting_as(self, user_id: str) -> MediaToolkit:
         """The same account and database as another user; shares the connections."""
@@ -180,7 +156,7 @@ class MediaToolkit(Uploading, Reading, Changing):
 
     def close(self) -> None:
         """Give connections back and leave the embedded stack; it ends with its last user."""
-        self._client.close()
+        self._cloud.close()
         self._database.close()
         if self._stack is not None:
             self._stack.leave()

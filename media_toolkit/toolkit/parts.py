@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from media_toolkit.identity import Identity
@@ -18,6 +20,75 @@ if TYPE_CHECKING:
     from media_toolkit.store.intents import IntentStore
 
 
+@dataclass(frozen=True, slots=True)
+class CloudParts:
+    """All that has to do with Cloudinary."""
+
+    client: CloudClient
+    intents: IntentStore
+    library: Library
+    notifications: Notifications
+    browser: BrowserUploads
+
+
+class CloudSide:
+    """Makes `CloudParts` once, when they are first asked for: who only reads imports no SDK."""
+
+    def __init__(
+        self, settings: Settings, account: CloudAccount, database: Database, store: AssetStore
+    ) -> None:
+        self._settings = settings
+        self._account = account
+        self._database = database
+        self._store = store
+        self._guard = threading.Lock()
+        self._made: CloudParts | None = None
+
+    @property
+    def parts(self) -> CloudParts:
+        """The parts; the same ones for every thread."""
+        with self._guard:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def close(self) -> None:
+        """Give connections back, if there are any."""
+        if self._made is not None:
+            self._made.client.close()
+
+    def _make(self) -> CloudParts:
+        from media_toolkit.browser import BrowserUploads
+        from media_toolkit.cloud.client import CloudClient
+        from media_toolkit.cloud.transformation import delivery_url
+        from media_toolkit.library import Library
+        from media_toolkit.notifications import Notifications
+        from media_toolkit.store.arrivals import ArrivalStore
+        from media_toolkit.store.changes import AssetChanges
+        from media_toolkit.store.intents import IntentStore
+        from media_toolkit.store.notifications import NotificationStore
+
+        account, database, store = self._account, self._database, self._store
+        client, intents = CloudClient(account), IntentStore(database)
+        library = Library(client, store, AssetChanges(database), intents)
+        heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
+        return CloudParts(
+            client,
+            intents,
+            library,
+            Notifications(client, intents, heard, self._settings.unclaimed_owner),
+            BrowserUploads(
+                account,
+                self._settings.upload_policy,
+                library,
+                store,
+                intents,
+                heard,
+                ArrivalStore(database),
+            ),
+        )
+
+
 class Parts:
     """The account, the database and who acts: made once, shared by `acting_as`."""
 
@@ -26,9 +97,25 @@ class Parts:
     identity: Identity
     _stack: EmbeddedStack | None
     _database: Database
-    _client: CloudClient
     _store: AssetStore
-    _intents: IntentStore
-    _library: Library
-    _notifications: Notifications
-    _browser: BrowserUploads
+    _cloud: CloudSide
+
+    @property
+    def _client(self) -> CloudClient:
+        return self._cloud.parts.client
+
+    @property
+    def _intents(self) -> IntentStore:
+        return self._cloud.parts.intents
+
+    @property
+    def _library(self) -> Library:
+        return self._cloud.parts.library
+
+    @property
+    def _notifications(self) -> Notifications:
+        return self._cloud.parts.notifications
+
+    @property
+    def _browser(self) -> BrowserUploads:
+        return self._cloud.parts.browser
