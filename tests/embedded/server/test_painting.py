@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
@@ -180,6 +181,16 @@ def test_automatic_gravity_finds_the_part_with_detail(painted: Callable) -> None
     cut = painted(out.getvalue(), "c_fill,w_200,h_200,g_auto").convert("L")
     low, high = cut.getextrema()
     assert high - low > 100
+
+
+def test_automatic_gravity_keeps_a_face(painted: Callable, sample_media: Path) -> None:
+    data = (sample_media / "astronaut.png").read_bytes()
+    whole = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)
+    for height in (384, 288, 240):
+        cut = np.asarray(painted(data, f"c_fill,w_512,h_{height},g_auto").convert("L"))
+        unlike = [abs(whole[top : top + height] - cut).mean() for top in range(513 - height)]
+        # Her forehead begins there.
+        assert np.argmin(unlike) < 55
 
 
 def test_f_auto_follows_what_the_client_reads(painted: Callable, draw: Draw) -> None:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .geometry import Size
+
+# What a pixel of the colour of skin weighs, in times the usual detail.
+_SKIN = 3
 
 
 def busiest_window(
     image: Image.Image, size: Size, width: float, height: float
 ) -> tuple[float, float]:
-    """Where a window of that size holds the most detail: edges, preferring the middle a little.
+    """Where a window of that size holds the most: people first, then edges, a little the middle.
 
-    Works on a copy of at most 96 pixels a side. `size` is what `width` and `height` are measured
-    in; so is the answer, (left, top).
+    Cloudinary's looks for faces; here the colours of skin stand for them. Works on a copy of
+    96 pixels along the longer side. `size` is what `width` and `height` are measured in; so is
+    the answer, (left, top).
     """
-    small = image.convert("L")
-    small.thumbnail((96, 96), Image.Resampling.BOX)
-    values = np.asarray(small, dtype=np.float64)
+    small = ImageOps.contain(image, (96, 96), Image.Resampling.BOX).convert("RGB")
+    values, blue, red = np.moveaxis(np.asarray(small.convert("YCbCr"), dtype=np.float64), 2, 0)
     detail = np.zeros_like(values)
     detail[:, 1:] += np.abs(np.diff(values, axis=1))
     detail[1:, :] += np.abs(np.diff(values, axis=0))
     rows, columns = values.shape
     fall_off = np.hanning(columns + 2)[1:-1][None, :] + np.hanning(rows + 2)[1:-1][:, None]
     detail = (detail + 1e-3) * (1.0 + 0.25 * fall_off)
+    # Of all skins and lights: Chai and Ngan 1999, https://doi.org/10.1109/76.767122
+    skin = (blue >= 77) & (blue <= 127) & (red >= 133) & (red <= 173)
+    detail += _SKIN * detail.mean() * skin
     left = _best_start(detail.sum(axis=0), width / size[0])
     top = _best_start(detail.sum(axis=1), height / size[1])
     return left * size[0], top * size[1]
