@@ -62,6 +62,8 @@ def test_words_search_names_tags_and_context_and_no_hits_can_be_left(
     page: Page, pictures: mt.MediaToolkit
 ) -> None:
     page.goto("/")
+    # What is typed during the first run of a page's script, Streamlit can lose.
+    expect(page.get_by_role("option")).to_have_count(4)
     search = page.get_by_label("Search")
     for words, found in (("launch", "rocket"), ("cat", "chelsea"), ("cof", "coffee")):
         search.fill(words)
@@ -80,6 +82,7 @@ def test_enter_takes_the_tag_that_was_found_and_only_assets_with_all_tags_are_sh
 ) -> None:
     pictures.edit(pictures.asset("coffee"), add_tags=["launch", "cup"])
     page.goto("/")
+    expect(page.get_by_role("option")).to_have_count(4)
     box = page.get_by_role("combobox", name="Tags")
     box.fill("aunc")
     box.press("Enter")
