@@ -62,7 +62,7 @@ def test_words_search_names_tags_and_context_and_no_hits_can_be_left(
     page: Page, pictures: mt.MediaToolkit
 ) -> None:
     page.goto("/")
-    # What is typed during the first run of a page's script, Streamlit can lose.
+    # A fault that is not mended: of what is typed sooner, the gallery can miss the answer.
     expect(page.get_by_role("option")).to_have_count(4)
     search = page.get_by_label("Search")
     for words, found in (("launch", "rocket"), ("cat", "chelsea"), ("cof", "coffee")):
