@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 import media_toolkit as mt
 from media_toolkit.dashboard.views import library
@@ -62,8 +62,6 @@ def test_words_search_names_tags_and_context_and_no_hits_can_be_left(
     page: Page, pictures: mt.MediaToolkit
 ) -> None:
     page.goto("/")
-    # A fault that is not mended: of what is typed sooner, the gallery can miss the answer.
-    expect(page.get_by_role("option")).to_have_count(4)
     search = page.get_by_label("Search")
     for words, found in (("launch", "rocket"), ("cat", "chelsea"), ("cof", "coffee")):
         search.fill(words)
@@ -75,6 +73,40 @@ def test_words_search_names_tags_and_context_and_no_hits_can_be_left(
     page.get_by_role("button", name="Clear filters").click()
     expect(page.get_by_role("option")).to_have_count(4)
     expect(page).not_to_have_url(re.compile("text="))
+
+
+# Streamlit imports a component's module from a blob; here it comes when the test lets it come.
+_HELD_MODULES = """
+    window.blobs = [];
+    const made = URL.createObjectURL;
+    URL.createObjectURL = (blob) => {
+        if (blob.type !== "text/javascript") return made(blob);
+        return `${location.origin}/held/${blobs.push(blob) - 1}`;
+    };
+"""
+
+
+def test_the_gallery_shows_the_last_of_the_searches_made_while_its_script_was_on_its_way(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    held: list[Route] = []
+    page.add_init_script(_HELD_MODULES)
+    page.route("**/held/*", lambda route: held.append(route))
+    page.goto("/")
+    search = page.get_by_label("Search")
+    for words in ("launch", "cat", "cof", "chel", "rock", "coffee", "table", "launch"):
+        search.fill(words)
+        search.press("Enter")
+        expect(page).to_have_url(re.compile(f"text={words}"))
+        expect(page.get_by_text("1–1 of 1")).to_be_visible()
+        page.wait_for_timeout(200)
+    for route in held:
+        module = route.request.url.rpartition("/")[2]
+        body = page.evaluate(f"blobs[{module}].text()")
+        route.fulfill(body=body, content_type="text/javascript")
+    shows(page, "rocket")
+    page.wait_for_timeout(300)
+    shows(page, "rocket")
 
 
 def test_enter_takes_the_tag_that_was_found_and_only_assets_with_all_tags_are_shown(

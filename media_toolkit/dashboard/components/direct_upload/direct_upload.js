@@ -44,9 +44,6 @@ export default function ({ parentElement, setTriggerValue }) {
   };
   area.querySelector(".finish").onclick = () => setTriggerValue("finished", true);
   show();
-  return () => {
-    if (mounted === area) mounted = null;
-  };
 }
 
 class Upload {

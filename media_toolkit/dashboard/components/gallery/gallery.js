@@ -7,12 +7,18 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     gallery = new Gallery(parentElement);
     galleries.set(parentElement, gallery);
   }
-  gallery.report = (selection) => setStateValue("selection", selection);
-  gallery.open = (id) => setTriggerValue("opened", id);
-  gallery.show(data);
+  let isShown = false;
+  // While this module is on its way, Streamlit can call with older data after the newer ones; it
+  // then ends that call at once, before any timer.
+  const showing = setTimeout(() => {
+    isShown = true;
+    gallery.report = (selection) => setStateValue("selection", selection);
+    gallery.open = (id) => setTriggerValue("opened", id);
+    gallery.show(data);
+  });
   return () => {
-    gallery.end();
-    galleries.delete(parentElement);
+    if (isShown) gallery.end();
+    else clearTimeout(showing);
   };
 }
 

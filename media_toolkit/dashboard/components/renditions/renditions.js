@@ -1,4 +1,10 @@
 export default function ({ data, parentElement }) {
+  // As in the gallery: a call with data of before is ended at once.
+  const showing = setTimeout(() => show(data, parentElement));
+  return () => clearTimeout(showing);
+}
+
+function show(data, parentElement) {
   const list = parentElement.querySelector(".renditions");
   const drawn = JSON.stringify(data);
   if (list.dataset.drawn === drawn) return;
