@@ -1,6 +1,6 @@
 # make run    the dashboard on the embedded stack        (PORT=8501)
 # make lab    JupyterLab on notebooks/
-# make test   all tests; make lint: the linters
+# make test   all tests, two at a time; make lint: the linters
 SHELL := /bin/bash
 PORT ?= 8501
 PY := .venv/bin/python
@@ -19,7 +19,7 @@ test: .venv/.installed
 	@bash tools/install_chromium.sh
 	@bash tools/install_node.sh
 	@bash tools/install_pgbouncer.sh
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist worksteal
 
 lint: .venv/.installed
 	$(PY) -m ruff check .

@@ -386,7 +386,7 @@ def test_an_old_answer_brings_nothing_back(
         (b'{"public_id": "a?b#c", "secure_url": "b", "resource_type": "image"}', 400),
         (b'{"public_id": "\\u0000", "secure_url": "b", "resource_type": "image"}', 400),
         (b'{"public_id": "\\ud800", "secure_url": "b", "resource_type": "image"}', 404),
-        (gzip.compress(b'{"public_id": "a"}'), 400),
+        (gzip.compress(b'{"public_id": "a"}', mtime=0), 400),
     ],
 )
 def test_bodies_that_are_meant_to_hurt_are_refused(
