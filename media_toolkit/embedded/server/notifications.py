@@ -165,10 +165,12 @@ class Notifier:
         limiter = anyio.CapacityLimiter(_AT_A_TIME)
         while True:
             self._news.clear()
+            # One of these can end while the records are read: what they say of it is not new.
+            under_way = set(self._under_way)
             waiting = await to_thread.run_sync(self._records.waiting_notifications, 200)
             now = time.time()
             for one in waiting:
-                if one.due_at <= now and one.id not in self._under_way:
+                if one.due_at <= now and one.id not in under_way:
                     task = asyncio.create_task(self._deliver(one, limiter))
                     self._under_way[one.id] = task
             later = [one.due_at - now for one in waiting if one.due_at > now]

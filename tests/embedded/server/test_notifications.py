@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import cloudinary
 import pytest
 from cloudinary.utils import verify_notification_signature
+
+from media_toolkit.embedded.server.records.notifications import NotificationRecords, Waiting
 
 Draw = Callable[..., bytes]
 
@@ -253,3 +256,23 @@ def test_a_listener_that_does_not_answer_delays_nothing(
     server.upload(draw(), public_id="b", notification_url=listener.url)
     assert listener.next()["public_id"] == "b"
     server.upload(draw(), notification_url="http://127.0.0.1:9/nobody")
+
+
+def test_what_is_delivered_while_the_records_are_read_is_not_told_again(
+    server: Any, draw: Draw, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = NotificationRecords.waiting_notifications
+
+    def slow_read(records: NotificationRecords, limit: int) -> list[Waiting]:
+        found = read(records, limit)
+        listener.answers.set()
+        time.sleep(0.2)
+        return found
+
+    listener.answers.clear()
+    server.upload(draw(), public_id="a", notification_url=listener.url)
+    assert listener.next()["public_id"] == "a"
+    monkeypatch.setattr(NotificationRecords, "waiting_notifications", slow_read)
+    for name in ("b", "c"):
+        server.upload(draw(), public_id=name, notification_url=listener.url)
+        assert listener.next()["public_id"] == name
