@@ -68,14 +68,19 @@ class Asset:
         try:
             return cls._read(response, user_id)
         except (TypeError, ValueError, AttributeError) as error:
+            known = isinstance(response, Mapping)
             raise SignatureError(
                 f"not a Cloudinary response: {error}",
                 hint="pass the JSON that the upload answered, unchanged",
-                ids=(str(response.get("public_id")),),
+                ids=(str(response.get("public_id")),) if known else (),
             ) from error
 
     @classmethod
     def _read(cls, response: Mapping[str, Any], user_id: str) -> Self:
+        if not isinstance(response, Mapping):
+            raise TypeError(f"{type(response).__name__} is not a mapping")
+        if isinstance(response.get("tags"), str | Mapping):
+            raise TypeError("tags is not a list")
         url = response.get("secure_url") or response.get("url")
         public_id, resource_type = response.get("public_id"), response.get("resource_type")
         if not (public_id and resource_type and url):
@@ -102,7 +107,7 @@ class Asset:
             media_url=url,
             resource_type=str(resource_type),
             user_id=user_id,
-            asset_id=response.get("asset_id"),
+            asset_id=response.get("asset_id") or None,
             delivery_type=delivery_type,
             version=_whole(response.get("version")),
             format=response.get("format") or _extension(url),

@@ -72,11 +72,19 @@ SELECT EXISTS (
     SELECT FROM {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
     WHERE {old} <> {new})
 """
-# Who stands under the new name was overwritten by the rename: Cloudinary has it no more.
+# A newer upload under that name: the message is a late one of the time before it.
+_IS_TAKEN = """
+EXISTS (
+    SELECT FROM cloudinary_files AS there WHERE {there} = {new} AND there.id <> old.id
+    AND there.deleted_at IS NULL AND there.version > new.version
+    AND NOT EXISTS (SELECT FROM {source} AS other WHERE other.asset_id = there.asset_id))
+"""
+# Who else stands under the new name was overwritten by the rename: Cloudinary has it no more.
 _CLEAR_THE_WAY = """
 DELETE FROM cloudinary_files AS gone
 USING {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
 WHERE {gone} = {new} AND gone.id <> old.id AND {old} <> {new} AND {not_older}
+  AND NOT {is_taken}
   AND NOT EXISTS (SELECT FROM {source} AS other WHERE other.asset_id = gone.asset_id)
 """
 _FOLLOW = f"""
@@ -84,6 +92,7 @@ UPDATE cloudinary_files AS old
 SET {", ".join(f"{name} = new.{name}" for name in _WRITTEN)}
 FROM {{source}} AS new
 WHERE old.asset_id = new.asset_id AND {{mine}} AND {{old}} <> {{new}} AND {{not_older}}
+  AND NOT {{is_taken}}
 """
 # What stands there as it comes, or stands already under the name that it has moved on to.
 _KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, false)"
@@ -138,6 +147,7 @@ class _Statements:
             "old": _names("old"),
             "new": _names("new"),
             "gone": _names("gone"),
+            "is_taken": _IS_TAKEN.format(source=source, there=_names("there"), new=_names("new")),
             "not_older": _NOT_OLDER,
             "differs": _DIFFERS,
             "mine": _MINE,
@@ -185,7 +195,11 @@ def save_batch(
         Unavailable: no Postgres; nothing of the batch is stored.
     """
     try:
-        return database.run(identity, work)
+        try:
+            return database.run(identity, work)
+        except Conflict:
+            # Another save may have been the first with the same asset: it stands there now.
+            return database.run(identity, work)
     except StoreError as error:
         if isinstance(error, Conflict | Forbidden):
             names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]

@@ -157,6 +157,35 @@ def test_a_rename_onto_a_name_that_was_overwritten_takes_it(
     assert store.count(AssetFilter(), ANA) == 1 + len(padding)
 
 
+def test_a_late_message_of_a_former_name_leaves_who_has_taken_it_since(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    moved = asset(1, public_id="elsewhere", version=1000)
+    store.save(asset(1, version=1000), ANA)
+    store.save(moved, ANA)
+    store.save(asset(2, public_id="photo1", version=3000), ANA)
+    report = store.save_many([asset(1, version=1000), *padding], ANA)
+    assert report == SaveReport(inserted=len(padding), unchanged=1)
+    assert store.get("photo1", ANA).asset_id == asset(2).asset_id
+    assert store.get("elsewhere", ANA).asset_id == asset(1).asset_id
+
+
+def test_two_first_saves_of_one_asset_at_once_are_one_row(store: AssetStore) -> None:
+    both = threading.Barrier(2)
+
+    def save(_: int) -> list[SaveReport]:
+        reports = []
+        for number in range(60):
+            both.wait(60)
+            reports.append(store.save_many([asset(number)], ANA))
+        return reports
+
+    with ThreadPoolExecutor(2) as pool:
+        told = zip(*pool.map(save, range(2)), strict=True)
+        sums = {one + other for one, other in told}
+    assert sums == {SaveReport(inserted=1, unchanged=1)}
+
+
 def test_a_new_upload_under_an_old_name_keeps_the_row(store: AssetStore) -> None:
     first = store.save(asset(1), ANA)
     again = store.save(asset(1, asset_id="f" * 32, version=2000), ANA)
