@@ -207,6 +207,25 @@ def test_what_cloudinary_never_saw_is_refused(kit: mt.MediaToolkit, sample_media
     assert kit.count() == 1
 
 
+@pytest.mark.parametrize(
+    "told", [None, "public_id", 5, {"tags": "spring"}, {"tags": {"a": 1}}, {"width": "wide"}]
+)
+def test_what_is_no_response_is_refused_as_that(kit: mt.MediaToolkit, told: Any) -> None:
+    if isinstance(told, dict):
+        told = {"public_id": "x", "resource_type": "image", "secure_url": "https://y/x.jpg", **told}
+    with pytest.raises(mt.SignatureError, match="not a Cloudinary response"):
+        kit.save_many([told])
+    assert kit.count() == 0
+
+
+def test_an_empty_asset_id_is_none(kit: mt.MediaToolkit) -> None:
+    told = {"resource_type": "image", "secure_url": "https://y/x.jpg", "asset_id": ""}
+    kit.save_many([{**told, "public_id": "a"}])
+    kit.save_many([{**told, "public_id": name} for name in ("b", "c")])
+    assert sorted(kit.assets()["public_id"]) == ["a", "b", "c"]
+    assert kit.asset("a").asset_id is None
+
+
 def test_a_remote_url_is_fetched_by_cloudinary_unless_it_is_private(kit: mt.MediaToolkit) -> None:
     with pytest.raises(mt.UploadError):
         kit.upload(f"{kit.account.upload_prefix}/secret.jpg")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time
 from enum import Enum
 from itertools import islice
 from numbers import Integral, Real
@@ -176,6 +176,9 @@ def _moment(value: Any) -> str | None:
     # NaT, pandas' missing moment, is a datetime that equals nothing.
     if not isinstance(value, datetime) or value != value:
         raise _Unfit(f"is {_shown(value)}, not a datetime")
+    # In another zone it may be in a year that Python does not have, and could not be read back.
+    if value.year in (MINYEAR, MAXYEAR):
+        raise _Unfit(f"is {_shown(value)}, not within the years 2 to 9998")
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
 
 

@@ -244,6 +244,17 @@ def test_what_postgres_cannot_hold_is_named_and_nothing_is_stored(
     assert store.count(AssetFilter(), ANA) == 0
 
 
+@pytest.mark.parametrize("told", ["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+01:00"])
+def test_a_moment_that_could_not_be_read_back_is_refused(
+    store: AssetStore, padding: list[mt.Asset], told: str
+) -> None:
+    far = asset(1, created_at=datetime.fromisoformat(told))
+    with pytest.raises(mt.StoreError, match=r"created_at is .*not within the years") as refused:
+        store.save_many([far, *padding], ANA)
+    assert refused.value.ids == (str(far),)
+    assert store.count(AssetFilter(), ANA) == 0
+
+
 # What saves do not agree on by nature: Postgres counts ids and reads the clock.
 _READ = sa.select(*(c for c in files.c if c.name not in ("id", "upload_timestamp")))
 _strings = st.text(st.sampled_from("ab\\\"'{},\t\n\r\0\x01\x7f\u2028ü🌷\ud800\udc00"), max_size=5)
