@@ -25,6 +25,8 @@ _BEGINNINGS: sa.ColumnElement[Any] = sa.literal_column(
     " '@' || cloudinary_files.user_id) COLLATE \"C\""
 )
 BEGINNING = 4
+# The words of a filter that take several values.
+SEVERAL = ("user_id", "resource_type", "delivery_type", "format", "tags", "any_tags")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,13 @@ class AssetFilter:
     min_bytes: int | None = None
     max_bytes: int | None = None
     context: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        # Each is read more than once, which a generator is not, nor an array as a truth value.
+        for name in SEVERAL:
+            value = getattr(self, name)
+            if isinstance(value, Iterable) and not isinstance(value, str):
+                object.__setattr__(self, name, tuple(value))
 
     @classmethod
     def of(cls, **words: Any) -> Self:
@@ -118,7 +127,9 @@ class AssetFilter:
             found.append(moment < read_moment("uploaded_before", self.uploaded_before))
         for name, column in (("min_width", c.width), ("min_height", c.height)):
             if getattr(self, name) is not None:
-                found.append(column >= _number(name, getattr(self, name)))
+                # More than the column holds may be asked for.
+                number = sa.literal(_number(name, getattr(self, name)), sa.BigInteger)
+                found.append(column >= number)
         if self.min_bytes is not None:
             found.append(c.bytes >= _number("min_bytes", self.min_bytes))
         if self.max_bytes is not None:
@@ -189,8 +200,8 @@ def read_cursor(cursor: str) -> tuple[datetime, int]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         moment, row_id = json.loads(base64.urlsafe_b64decode(padded))
-        return datetime.fromisoformat(moment), int(row_id)
-    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
+        return datetime.fromisoformat(moment).astimezone(UTC), int(row_id)
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise FilterError(
             "not a page cursor", hint="pass page.next_cursor or page.previous_cursor unchanged"
         ) from error

@@ -22,13 +22,18 @@ _KEPT = [c.name for c in files.c]
 _WORDS: sa.ColumnElement[Any] = sa.literal_column(
     "coalesce(words, media_toolkit_rules.words(public_id, original_filename, tags, context))"
 ).label("words")
-# Several rows may have had the name; the one that stands under it now comes first.
+# Several rows may have had the name; the one that stands under it now comes first, and before
+# it the row whose id is known.
 _FILE = sa.text("""
 SELECT id FROM (
-    SELECT id, 1 AS rank, deleted_at, id AS newest FROM cloudinary_files
-    WHERE id = :id OR asset_id = :name OR public_id = :name
+    SELECT id, 0 AS rank, NULL::timestamptz AS deleted_at, id AS newest FROM cloudinary_files
+    WHERE id = :id
     UNION ALL
-    SELECT file_id, 2, NULL, id FROM cloudinary_files_history
+    SELECT id, 1, deleted_at, id FROM cloudinary_files
+    WHERE asset_id = :name OR public_id = :name
+    UNION ALL
+    SELECT file_id, CASE WHEN file_id = :id THEN 0 ELSE 2 END, NULL, id
+    FROM cloudinary_files_history
     WHERE operation = 'purge' AND (file_id = :id OR old ->> 'public_id' = :name
                                    OR old ->> 'asset_id' = :name)
 ) AS known ORDER BY rank, deleted_at DESC NULLS FIRST, newest DESC LIMIT 1

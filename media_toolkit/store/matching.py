@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from media_toolkit.store.filters import AssetFilter
+from media_toolkit.store.filters import SEVERAL, AssetFilter
 from media_toolkit.store.schema import files, tagged
 from media_toolkit.store.searching import Search, searched
 
@@ -70,5 +70,6 @@ def matching(connection: sa.Connection, wanted: AssetFilter, reads_kept: bool = 
 
 
 def words_of(wanted: AssetFilter) -> set[str]:
-    """The words that are given; "" and {} ask for nothing, an empty list asks for none."""
-    return {f.name for f in fields(wanted) if getattr(wanted, f.name) not in (None, "", {})}
+    """The words that are given; no folder, text or context asks for nothing, no value for none."""
+    given = {f.name for f in fields(wanted) if getattr(wanted, f.name) is not None}
+    return {name for name in given if name in SEVERAL or getattr(wanted, name) not in ("", {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +135,8 @@ def test_limits_and_cursors_that_are_none() -> None:
     for limit in (float("inf"), -1, "many"):
         with pytest.raises(mt.FilterError, match="limit"):
             read_limit(limit)
-    for cursor in ("", "rubbish", "WyIyMDI2LTAxLTAxIixJbmZpbml0eV0"):
+    nested = base64.b64encode(b"[" * 100_000).decode()
+    beyond = base64.b64encode(b'["0001-01-01T00:00:00+23:59",5]').decode()
+    for cursor in ("", "rubbish", "WyIyMDI2LTAxLTAxIixJbmZpbml0eV0", nested, beyond):
         with pytest.raises(mt.FilterError, match="cursor"):
             read_cursor(cursor)

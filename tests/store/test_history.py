@@ -67,6 +67,14 @@ def test_each_change_is_there_with_who_when_and_what(
         kit.history("nowhere")
 
 
+def test_the_history_of_a_row_is_its_own_where_another_has_its_name(kit: mt.MediaToolkit) -> None:
+    kit.save_many([response(1, asset_id=None)])
+    picture = kit.asset("photo1")
+    kit.save_many([response(2, asset_id=None, public_id="photo1", resource_type="video")])
+    [event] = kit.history(picture).to_dict("records")
+    assert (event["operation"], event["new"]["resource_type"]) == ("insert", "image")
+
+
 def test_the_table_is_read_as_it_stood(kit: mt.MediaToolkit, changes: AssetChanges) -> None:
     me, moments, seen = kit.identity, [now(kit)], [kit.assets()]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +15,7 @@ import sqlalchemy as sa
 
 import media_toolkit as mt
 from media_toolkit.store import facets, searching
+from media_toolkit.store.filters import SEVERAL
 
 
 def response(number: int, **changes: Any) -> dict[str, Any]:
@@ -72,6 +75,38 @@ def test_kept_counts_are_exact_at_any_size(
     kept = library.count(**filters)
     assert kept.is_exact
     assert kept == library.count(**filters, exact=True) == len(library.assets(**filters))
+
+
+@pytest.mark.parametrize("make", [iter, list, set, np.array, pd.Series])
+@pytest.mark.parametrize(
+    ("word", "values", "expected"),
+    [("user_id", ["ana", "eve"], 30), ("tags", ["spring", "red"], 10), ("format", [""], 0)],
+)
+def test_several_values_may_come_in_any_shape(
+    library: mt.MediaToolkit,
+    make: Callable[[Any], Any],
+    word: str,
+    values: list[str],
+    expected: int,
+) -> None:
+    assert len(library.assets(**{word: make(values)})) == expected
+    assert library.count(**{word: make(values)}) == expected
+    assert len(library.page(limit=100, **{word: make(values)}).items) == expected
+    assert library.facets("user_id", **{word: make(values)}).counted == expected
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [*({word: ""} for word in SEVERAL), {"min_width": 2**31}, {"min_height": 2**40}],
+    ids=str,
+)
+def test_what_nothing_has_is_found_nowhere(
+    library: mt.MediaToolkit, filters: dict[str, Any]
+) -> None:
+    assert library.assets(**filters).empty
+    assert library.count(**filters) == library.count(**filters, exact=True) == 0
+    assert library.page(**filters).items == ()
+    assert library.facets("user_id", **filters).counted == 0
 
 
 def test_facets_are_the_same_kept_and_counted(library: mt.MediaToolkit) -> None:
