@@ -30,8 +30,15 @@ SELECT DISTINCT proname::text FROM pg_proc WHERE provolatile = 'v' AND prorettyp
 """
 # A dollar is part of a name, or ends what stands in $tag$ quotes before one: both are looked at.
 _WORDS = (re.compile(r"[^\W\d][\w$]*"), re.compile(r"[^\W\d]\w*"))
-# `::type` is a cast, and a time within quotes has a digit before its colon.
-_NAMED = re.compile(r"(?<![:\w]):([^\W\d]\w*)")
+# `::type` is a cast. Texts, quoted names and comments are passed over as they are.
+_NAMED = re.compile(
+    r"""
+    (?<!\w)[eE]'(?:\\.|''|[^'\\])*' | '(?:''|[^'])*' | "(?:""|[^"])*"
+    | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$ | --[^\n]* | /\*.*?\*/
+    | (?<![:\w]):(?P<name>[^\W\d]\w*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 _TIMED_OUT, _SYNTAX, _READ_ONLY, _PARAMETERS = "57014", "42601", "25006", "08P01"
 _NO_TABLE = "42P01"
 _ONE_SELECT = "kit.sql takes one SELECT, VALUES, TABLE or WITH"
@@ -152,8 +159,8 @@ def _bound(
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in params:
+        name = match["name"]
+        if name is None or name not in params:
             return match[0]
         if name not in names:
             names.append(name)

@@ -95,6 +95,18 @@ def test_several_values_may_come_in_any_shape(
     assert library.facets("user_id", **{word: make(values)}).counted == expected
 
 
+def test_sql_keeps_texts_names_and_comments_as_they_are(library: mt.MediaToolkit) -> None:
+    kept = (
+        "' :x'", "'it''s :x'", r"E'\' :x'", "$$ :x $$", "$a$ :x $$ :x $a$", "'12:x'", "/* :x */ 7",
+    )  # fmt: skip
+    plain = library.sql(f"SELECT {', '.join(kept)}")
+    bound = library.sql(f'SELECT {", ".join(kept)}, :x::text AS " :x" -- :x', {"x": "v"})
+    assert bound.iloc[0].tolist() == [*plain.iloc[0], "v"]
+    assert bound.columns[-1] == " :x"
+    with pytest.raises(mt.FilterError, match="no :x"):
+        library.sql("SELECT ' :x'", {"x": "v"})
+
+
 @pytest.mark.parametrize(
     "filters",
     [*({word: ""} for word in SEVERAL), {"min_width": 2**31}, {"min_height": 2**40}],
