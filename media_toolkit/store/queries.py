@@ -41,6 +41,10 @@ _NAMED = re.compile(
 )
 _TIMED_OUT, _SYNTAX, _READ_ONLY, _PARAMETERS = "57014", "42601", "25006", "08P01"
 _NO_TABLE = "42P01"
+# What ADBC says of composite values, which it takes for broken ones.
+_OF_ROWS = "nested record type"
+# Postgres counts milliseconds in 31 bits.
+_LONGEST_S = 2_147_483
 _ONE_SELECT = "kit.sql takes one SELECT, VALUES, TABLE or WITH"
 _CHANGES = "kit.sql only reads; kit.edit, kit.rename, kit.delete and kit.save change rows"
 
@@ -61,8 +65,14 @@ def sql_frame(
     Raises:
         FilterError: parameters that do not fit. StoreError: refused, failed or out of time.
     """
-    if timeout_s <= 0:
-        raise FilterError(f"timeout_s is not above zero: {timeout_s}", ids=("timeout_s",))
+    import adbc_driver_manager
+    import pyarrow as pa
+
+    if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= _LONGEST_S:
+        raise FilterError(
+            f"timeout_s is not above zero, or more than {_LONGEST_S}: {timeout_s}",
+            ids=("timeout_s",),
+        )
     if "\0" in query:
         raise FilterError("the query holds a NUL", hint="leave it out")
     text = query.strip().rstrip(";").rstrip()
@@ -87,7 +97,15 @@ def sql_frame(
                 raise FilterError(
                     f"params hold what Postgres cannot take: {error}", ids=("params",)
                 ) from error
-            return to_pandas(cursor.fetch_arrow_table())
+            try:
+                return to_pandas(cursor.fetch_arrow_table())
+            except (pa.ArrowInvalid, adbc_driver_manager.Error) as error:
+                if _OF_ROWS not in str(error):
+                    raise
+                raise StoreError(
+                    "a column of the answer holds whole rows, which a DataFrame has no type for",
+                    hint="name the columns that you want, or write to_jsonb(…) around the row",
+                ) from error
 
     try:
         return database.run_arrow(identity, fetch)

@@ -95,6 +95,24 @@ def test_several_values_may_come_in_any_shape(
     assert library.facets("user_id", **{word: make(values)}).counted == expected
 
 
+@pytest.mark.parametrize("params", [None, {"n": 1}])
+@pytest.mark.parametrize("row", ["f", "(id, public_id)"])
+def test_sql_says_that_a_row_is_no_value(
+    library: mt.MediaToolkit, row: str, params: dict[str, int] | None
+) -> None:
+    rest = "FROM cloudinary_files AS f" + (" WHERE :n = 1" if params else "")
+    with pytest.raises(mt.StoreError, match="holds whole rows") as refused:
+        library.sql(f"SELECT {row} AS asset {rest}", params)
+    assert not isinstance(refused.value, mt.Unavailable)
+    assert len(library.sql(f"SELECT to_jsonb({row}) AS asset {rest}", params)) == 40
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("inf"), float("nan"), 1e12, None, "5"])
+def test_sql_takes_a_number_of_seconds(library: mt.MediaToolkit, timeout_s: Any) -> None:
+    with pytest.raises(mt.FilterError, match="timeout_s"):
+        library.sql("SELECT 1", timeout_s=timeout_s)
+
+
 def test_sql_keeps_texts_names_and_comments_as_they_are(library: mt.MediaToolkit) -> None:
     kept = (
         "' :x'", "'it''s :x'", r"E'\' :x'", "$$ :x $$", "$a$ :x $$ :x $a$", "'12:x'", "/* :x */ 7",
