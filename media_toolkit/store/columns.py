@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -157,7 +158,13 @@ def _parsed(values: pa.Array) -> list[Any]:
 
     whole = pa.ListArray.from_arrays([0, len(values)], values.fill_null("null"))
     joined: pa.StringScalar = pc.binary_join(whole, ",")[0]
-    parsed: list[Any] = orjson.loads(b"[" + joined.as_buffer().to_pybytes() + b"]")
+    text = b"[" + joined.as_buffer().to_pybytes() + b"]"
+    parsed: list[Any]
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # Postgres keeps numbers that no float can hold.
+        parsed = json.loads(text)
     return parsed
 
 

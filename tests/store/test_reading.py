@@ -107,6 +107,12 @@ def test_sql_says_that_a_row_is_no_value(
     assert len(library.sql(f"SELECT to_jsonb({row}) AS asset {rest}", params)) == 40
 
 
+def test_sql_reads_every_number_that_a_save_keeps(library: mt.MediaToolkit) -> None:
+    library.save_many([response(77, facts={"huge": 10**400})])
+    raw = library.sql("SELECT raw FROM cloudinary_files WHERE version IN (77, 1)")["raw"]
+    assert 10**400 in [one.get("facts", {}).get("huge") for one in raw]
+
+
 @pytest.mark.parametrize("timeout_s", [0, -1, float("inf"), float("nan"), 1e12, None, "5"])
 def test_sql_takes_a_number_of_seconds(library: mt.MediaToolkit, timeout_s: Any) -> None:
     with pytest.raises(mt.FilterError, match="timeout_s"):
