@@ -153,7 +153,7 @@ def flat_context(context: Any) -> dict[str, str]:
     if not context:
         return {}
     inner = context.get("custom", context) if isinstance(context, Mapping) else {}
-    return {str(key): str(value) for key, value in inner.items()}
+    return {str(key): str(value) for key, value in inner.items() if value is not None}
 
 
 def _whole(value: Any) -> int | None:

@@ -124,7 +124,7 @@ class UnsupportedMedia(UploadError):
 
 
 class InvalidName(UploadError):
-    """Raised for a public_id or folder outside Cloudinary's naming rules."""
+    """Raised for a public_id, folder or label outside Cloudinary's naming rules."""
 
 
 class TooLarge(UploadError):

@@ -12,9 +12,10 @@ from urllib.parse import unquote, urlsplit
 from media_toolkit import media
 from media_toolkit.asset import RESOURCE_TYPES, Asset, flat_context
 from media_toolkit.cloud.client import CloudClient, check_name
+from media_toolkit.cloud.labels import context_changes, read_tags
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import NotFound, SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.errors import Conflict, NotFound, SignatureError, StoreError, UnsupportedMedia
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges, read_age
@@ -84,7 +85,7 @@ class Library:
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
-            return self._store.save(asset, identity, revive=True)
+            return self._store.save(asset, identity, revive=True, is_current=True)
         except StoreError as error:
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
@@ -104,7 +105,7 @@ class Library:
         if response.get("signature"):
             verify_response(response, self._client.account.api_secret.get_secret_value())
         asset = self.confirm(claimed)
-        saved = self._store.save(asset, identity, revive=True)
+        saved = self._store.save(asset, identity, revive=True, is_current=True)
         self._intents.settle(asset, "save", identity)
         return saved
 
@@ -156,17 +157,15 @@ class Library:
 
         Raises:
             Forbidden: an asset of another user; nothing was changed.
+            InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: Cloudinary does not have some; the others are changed.
             StoreError: Cloudinary has the change, the rows have not; the hint says so.
         """
+        replaced = None if tags is None else read_tags(tags)
+        added, removed = read_tags(add_tags), read_tags(remove_tags)
+        values, unset = context_changes(context)
         rows = self._changes.find(assets, identity)
         self._changes.require_writable(rows, identity)
-        replaced = None if tags is None else _words(tags)
-        added, removed = _words(add_tags), _words(remove_tags)
-        values = {
-            str(key): str(value) for key, value in (context or {}).items() if value is not None
-        }
-        unset = [str(key) for key, value in (context or {}).items() if value is None]
         known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
         for (kind, way), some in _by_kind(rows):
             public_ids = [asset.public_id for asset in some]
@@ -207,13 +206,22 @@ class Library:
         """Rename in Cloudinary, then the row.
 
         Raises:
-            Forbidden: another user's. Conflict: the name is taken by another user's asset.
+            Forbidden: another user's. Conflict: the name is taken by another user's asset, or
+                by a row alone.
             InvalidName, NotFound. UploadError: the name is taken in Cloudinary.
         """
         (row,) = self._changes.find([asset], identity)
         self._changes.require_writable([row], identity)
         target = (row.resource_type, row.delivery_type, new_public_id)
         self._store.refuse_foreign([target], identity)
+        check_name(new_public_id)
+        if self._store.stands(target, identity) and not self._is_in_cloudinary(target):
+            raise Conflict(
+                f"a row of cloudinary_files has the name {new_public_id!r}, and Cloudinary no"
+                " such asset",
+                hint="choose another name, or let kit.delete and kit.purge('0m') free this one",
+                ids=(new_public_id,),
+            )
         answer = self._client.rename(
             row.public_id, new_public_id, row.resource_type, row.delivery_type
         )
@@ -247,6 +255,14 @@ class Library:
         while gone := self._changes.purge(age, identity, destroy):
             done += gone
         return done
+
+    def _is_in_cloudinary(self, name: tuple[str, str, str]) -> bool:
+        resource_type, delivery_type, public_id = name
+        try:
+            self._client.explicit(public_id, resource_type, delivery_type)
+        except NotFound:
+            return False
+        return True
 
     def _replace_context(
         self, assets: list[Asset], values: Mapping[str, str], unset: list[str]
@@ -337,13 +353,6 @@ def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[Asset]
     for kind, some in kinds.items():
         for start in range(0, len(some), _IDS_A_CALL):
             yield kind, some[start : start + _IDS_A_CALL]
-
-
-def _words(tags: Iterable[str]) -> list[str]:
-    given = [tags] if isinstance(tags, str) else tags
-    # A comma ends a tag: Cloudinary would make two of it.
-    parts = (part.strip() for tag in given for part in str(tag).split(","))
-    return list(dict.fromkeys(part for part in parts if part))
 
 
 def _kind_for(data: bytes, label: str, filename: str | None) -> str:

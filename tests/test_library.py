@@ -6,9 +6,12 @@ import urllib.error
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
+from hypothesis import strategies as st
 
 import media_toolkit as mt
 from media_toolkit.store.changes import AssetChanges
@@ -21,7 +24,7 @@ def horse(kit: mt.MediaToolkit, sample_media: Path) -> mt.Asset:
     )
 
 
-def in_cloudinary(kit: mt.MediaToolkit, asset: mt.Asset) -> dict[str, object]:
+def in_cloudinary(kit: mt.MediaToolkit, asset: mt.Asset) -> dict[str, Any]:
     return kit._client.resource(asset.public_id, asset.resource_type)
 
 
@@ -80,6 +83,61 @@ def test_a_comma_ends_a_tag_on_both_sides(kit: mt.MediaToolkit, horse: mt.Asset)
     assert list(edited.tags) == in_cloudinary(kit, horse)["tags"] == ["x", "y", "z"]
 
 
+ODD_LABELS: list[dict[str, Any]] = [
+    {"context": {"path": "C:\\shots\\"}},
+    {"context": {"formula": "a\\=b"}},
+    {"context": {"a=b": "x"}},
+    {"context": {"a|b": None}},
+    {"context": {"": "x"}},
+    {"context": {" alt": "x"}},
+    {"context": {"alt": "a\0b"}},
+    {"context": {"alt": "\ud83c"}},
+    {"context": "alt=x"},
+    {"add_tags": ["a\0b"]},
+    {"tags": ["t" * 3000]},
+    {"tags": 5},
+    {"remove_tags": b"x"},
+]
+
+
+@pytest.mark.parametrize("labels", ODD_LABELS, ids=repr)
+def test_labels_that_the_two_sides_would_read_differently_are_refused_beforehand(
+    kit: mt.MediaToolkit, horse: mt.Asset, labels: dict[str, Any]
+) -> None:
+    with pytest.raises(mt.InvalidName, match=r"context|tag"):
+        kit.edit("horse", **labels)
+    assert kit.asset("horse") == horse
+    known = in_cloudinary(kit, horse)
+    assert sorted(known["tags"]) == ["a", "b"]
+    assert known["context"] == {"custom": {"alt": "A horse"}}
+
+
+@hypothesis.settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(st.data())
+def test_whatever_an_edit_takes_is_the_same_on_both_sides(
+    kit: mt.MediaToolkit, horse: mt.Asset, data: st.DataObject
+) -> None:
+    odd = st.sampled_from("=|\\, \0\n")
+    text = st.text(st.characters(exclude_categories=["Cs"]) | odd, max_size=8)
+    asset = kit.asset("horse")
+    labels = {
+        "tags": data.draw(st.lists(text, max_size=3)),
+        "context": data.draw(st.dictionaries(text, text, max_size=3)),
+    }
+    try:
+        (edited,) = kit.edit(asset, **labels)
+    except mt.InvalidName:
+        assert kit.asset("horse") == asset
+        return
+    known = in_cloudinary(kit, asset)
+    assert list(edited.tags) == known.get("tags", [])
+    assert edited.context == known.get("context", {}).get("custom", {})
+
+
 def test_many_are_edited_at_once_images_and_raw_files_alike(
     kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
@@ -125,6 +183,21 @@ def test_a_rename_takes_nobodys_name(
     with pytest.raises(mt.UploadError, match="already exists"):
         kit.rename(horse, "coffee")
     assert kit.asset("horse") == horse
+
+
+def test_a_rename_onto_a_name_of_the_table_alone_is_refused_before_cloudinary_is_asked(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    kit.upload(sample_media / "rocket.jpg", public_id="rocket")
+    kit._client.destroy("rocket")
+    with pytest.raises(mt.Conflict, match="Cloudinary no such asset") as told:
+        kit.rename(horse, "rocket")
+    assert kit.asset("horse") == horse
+    assert in_cloudinary(kit, horse)
+    assert "kit.purge('0m')" in told.value.hint
+    kit.delete("rocket")
+    kit.purge("0m")
+    assert kit.rename(horse, "rocket").public_id == "rocket"
 
 
 def test_deleted_is_hidden_restored_is_back_purged_is_gone(

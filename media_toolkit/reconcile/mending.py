@@ -233,12 +233,12 @@ class Mender:
         is_new = one.kind == "only_in_cloudinary"
         owner = one.user_id or (intent.user_id if intent else self._identity.user_id)
         asset = Asset.from_response(fresh, owner)
-        if not is_new:
-            row = self._row(one)
+        row = None if is_new else self._row_if_there(one)
+        if row is not None:
             if _agree(row, asset):
                 return False
             asset = _with_what_only_the_upload_told(asset, row)
-        report = self._store.save_many([asset], self._identity, revive=is_new)
+        report = self._store.save_many([asset], self._identity, revive=is_new, is_current=True)
         return bool(report.inserted + report.updated)
 
     def _relabel(self, one: Difference, budget: AdminBudget) -> bool:
@@ -252,6 +252,13 @@ class Mender:
             budget=budget,
         )
         return True
+
+    def _row_if_there(self, one: Difference) -> Asset | None:
+        """None where it is hidden by now, or went when another took its name a moment ago."""
+        try:
+            return self._row(one)
+        except NotFound:
+            return None
 
     def _row(self, one: Difference) -> Asset:
         if one.row_asset_id is not None:

@@ -45,13 +45,22 @@ class AssetStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, asset: Asset, identity: Identity, *, revive: bool = False) -> Asset:
+    def save(
+        self,
+        asset: Asset,
+        identity: Identity,
+        *,
+        revive: bool = False,
+        is_current: bool = False,
+    ) -> Asset:
         """Insert or update one asset; returns it as it now stands in the table.
 
         An older version than the stored one changes nothing.
 
         Args:
             revive: bring it back if it was deleted; otherwise only a newer version does.
+            is_current: Cloudinary has just been asked. Otherwise it may be what the upload
+                answered, and of the same version takes nothing back that was changed since.
 
         Raises:
             Conflict: when the row belongs to another user.
@@ -65,19 +74,25 @@ class AssetStore:
         order = sa.case((c.asset_id == asset.asset_id, 0), else_=1)
 
         def write(connection: sa.Connection) -> Asset:
-            saving.write(connection, [asset], identity, revive)
+            saving.write(connection, [asset], identity, revive, is_current)
             row = connection.execute(sa.select(files).where(wanted).order_by(order)).mappings()
             return Asset.from_row(dict(row.first() or {}))
 
-        return saving.save_batch(self._database, [asset], identity, write)
+        return saving.save_batch(self._database, [asset], identity, write, revive, is_current)
 
     def save_many(
-        self, assets: Iterable[Asset], identity: Identity, *, revive: bool = False
+        self,
+        assets: Iterable[Asset],
+        identity: Identity,
+        *,
+        revive: bool = False,
+        is_current: bool = False,
     ) -> SaveReport:
         """Insert or update many, in batches of 100,000 that hold entirely or not at all.
 
         Args:
             revive: bring deleted ones back; otherwise only a newer version does.
+            is_current: as in `save`.
 
         Raises:
             Conflict: when a row belongs to another user; its whole batch is left out.
@@ -85,7 +100,7 @@ class AssetStore:
             Unavailable: Postgres stayed away; batches before this one are stored, and saving
                 all again is safe.
         """
-        return saving.save_batches(self._database, assets, identity, revive)
+        return saving.save_batches(self._database, assets, identity, revive, is_current)
 
     def refuse_foreign(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> None:
         """Say before an upload that it would overwrite somebody else's, seen or not.
@@ -97,6 +112,12 @@ class AssetStore:
             Conflict: naming what is another user's.
         """
         saving.refuse_foreign(self._database, names, identity)
+
+    def stands(self, name: tuple[str, str, str], identity: Identity) -> bool:
+        """Whether a row has the name (resource_type, delivery_type, public_id), deleted or not."""
+        c = files.c
+        named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id) == sa.tuple_(*name)
+        return bool(self._rows(sa.select(c.id).where(named), identity))
 
     def get(
         self,

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
+from media_toolkit.store.rows import as_row
 
 Kind = Literal["only_in_cloudinary", "only_in_table", "differing", "unsettled_intent"]
 
@@ -254,11 +255,8 @@ class ListingStore:
 
 
 def _row(asset: Asset) -> dict[str, Any]:
-    names = _LISTED.split(", ")
-    row = {name: getattr(asset, name) for name in names}
-    row |= {"tags": list(asset.tags), "context": dict(asset.context)}
-    row["created_at"] = asset.created_at.isoformat() if asset.created_at else None
-    return row
+    row = as_row(asset)
+    return {name: row[name] for name in (*_LISTED.split(", "), "created_at")}
 
 
 def _listed(row: Mapping[str, Any]) -> Asset:

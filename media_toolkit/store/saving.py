@@ -58,12 +58,42 @@ def _names(row: str) -> str:
 # `old` is the row that stands, `new` the one that comes. A message that comes late or twice
 # changes nothing, and brings a deleted row back only if it tells of a later upload.
 _NOT_OLDER = "(old.version IS NULL OR new.version >= old.version)"
+_IS_SAME_UPLOAD = (
+    "(old.version = new.version AND coalesce(old.asset_id = new.asset_id, true)"
+    " AND coalesce(old.etag = new.etag, true))"
+)
+# Edits and renames leave `raw` as it is, and the version as well: the answer that a row was made
+# from, coming again, would undo them.
+_IS_NEWS = (
+    "(:is_current OR old.version IS DISTINCT FROM new.version"
+    " OR old.raw <> new.raw OR new.raw = '{}')"
+)
+# Of the same upload, what an answer does not speak of is as it was: listings know no phash, and
+# tags and context only where they are asked for.
+_OF_LABELS = ("tags", "context")
+_OF_NAMES = ("public_id", "resource_type", "delivery_type", "media_url", "version")
+
+
+def _taken(name: str) -> str:
+    if name in _OF_NAMES:
+        return f"new.{name}"
+    if name in _OF_LABELS:
+        is_silent = f"(new.raw <> '{{}}' AND NOT new.raw ? '{name}' OR NOT {_IS_NEWS})"
+        kept = f"{_IS_SAME_UPLOAD} AND NOT :is_current AND {is_silent}"
+    elif name == "raw":
+        kept = f"{_IS_SAME_UPLOAD} AND new.raw = '{{}}'"
+    else:
+        kept = f"{_IS_SAME_UPLOAD} AND new.{name} IS NULL"
+    return f"CASE WHEN {kept} THEN old.{name} ELSE new.{name} END"
+
+
 _DIFFERS = (
-    f"(ROW({', '.join(f'old.{n}' for n in _WRITTEN)})"
-    f" IS DISTINCT FROM ROW({', '.join(f'new.{n}' for n in _WRITTEN)})"
+    f"({_IS_NEWS} AND ROW({', '.join(f'old.{n}' for n in _WRITTEN)})"
+    f" IS DISTINCT FROM ROW({', '.join(map(_taken, _WRITTEN))})"
     " AND (old.deleted_at IS NULL OR :revive OR new.version > old.version)"
     " OR (old.deleted_at IS NOT NULL AND :revive))"
 )
+_SET = ", ".join(f"{name} = {_taken(name)}" for name in _WRITTEN)
 _MINE = "(old.user_id = new.user_id OR :is_admin)"
 
 # A rename in Cloudinary keeps asset_id: the row moves with it instead of colliding.
@@ -72,28 +102,36 @@ SELECT EXISTS (
     SELECT FROM {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
     WHERE {old} <> {new})
 """
+# It gives its name free in the same batch.
+_MOVES_AWAY = """
+EXISTS (
+    SELECT FROM {source} AS other
+    WHERE other.asset_id = there.asset_id AND {other} <> {there} AND {leaves})
+"""
 # A newer upload under that name: the message is a late one of the time before it.
 _IS_TAKEN = """
-EXISTS (
+NOT :is_current AND EXISTS (
     SELECT FROM cloudinary_files AS there WHERE {there} = {new} AND there.id <> old.id
-    AND there.deleted_at IS NULL AND there.version > new.version
-    AND NOT EXISTS (SELECT FROM {source} AS other WHERE other.asset_id = there.asset_id))
+    AND there.deleted_at IS NULL AND there.version > new.version AND NOT {moves_away})
+"""
+_FOLLOWS = """
+old.asset_id = new.asset_id AND {mine} AND {old} <> {new}
+AND {not_older} AND {is_news} AND NOT ({is_taken})
 """
 # Who else stands under the new name was overwritten by the rename: Cloudinary has it no more.
 _CLEAR_THE_WAY = """
-DELETE FROM cloudinary_files AS gone
+DELETE FROM cloudinary_files AS there
 USING {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
-WHERE {gone} = {new} AND gone.id <> old.id AND {old} <> {new} AND {not_older}
-  AND NOT {is_taken}
-  AND NOT EXISTS (SELECT FROM {source} AS other WHERE other.asset_id = gone.asset_id)
+WHERE {there} = {new} AND there.id <> old.id AND {follows} AND NOT {moves_away}
 """
-_FOLLOW = f"""
-UPDATE cloudinary_files AS old
-SET {", ".join(f"{name} = new.{name}" for name in _WRITTEN)}
-FROM {{source}} AS new
-WHERE old.asset_id = new.asset_id AND {{mine}} AND {{old}} <> {{new}} AND {{not_older}}
-  AND NOT {{is_taken}}
+# Names may change hands in a ring, and no order of moves suits: who gives one up leaves first.
+# sql/migrations/0039_names_that_change_hands.sql keeps this step out of the history.
+_STEP_ASIDE = """
+UPDATE cloudinary_files AS old SET public_id = E'\\x01' || old.id || E'\\x01' || old.public_id
+FROM {source} AS new
+WHERE {follows} AND EXISTS (SELECT FROM {source} AS other WHERE {other} = {old})
 """
+_FOLLOW = "UPDATE cloudinary_files AS old SET {taken} FROM {source} AS new WHERE {follows}"
 # What stands there as it comes, or stands already under the name that it has moved on to.
 _KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, false)"
 _LATE = "old.asset_id = new.asset_id AND {old} <> {new} AND {mine}"
@@ -104,7 +142,7 @@ WITH written AS (
     INSERT INTO cloudinary_files AS stood ({_COLUMNS})
     SELECT {_COLUMNS} FROM {{source}} AS new {{which}}
     ON CONFLICT (resource_type, delivery_type, public_id) DO UPDATE
-    SET {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}, deleted_at = NULL
+    SET {{taken_now}}, deleted_at = NULL
     -- Another user's row is let through, for row-level security to refuse aloud.
     WHERE NOT {{mine_now}} OR ({{not_older_now}} AND {{differs_now}})
     RETURNING xmax = 0 AS inserted)
@@ -146,15 +184,22 @@ class _Statements:
             "source": source,
             "old": _names("old"),
             "new": _names("new"),
-            "gone": _names("gone"),
-            "is_taken": _IS_TAKEN.format(source=source, there=_names("there"), new=_names("new")),
+            "there": _names("there"),
+            "other": _names("other"),
             "not_older": _NOT_OLDER,
             "differs": _DIFFERS,
+            "is_news": _IS_NEWS,
+            "leaves": _renamed(f"{_NOT_OLDER} AND {_IS_NEWS}", "there", "other"),
+            "taken": _SET,
             "mine": _MINE,
             "mine_now": _at_conflict(_MINE),
             "not_older_now": _at_conflict(_NOT_OLDER),
             "differs_now": _at_conflict(_DIFFERS),
+            "taken_now": _at_conflict(_SET),
         }
+        words["moves_away"] = _MOVES_AWAY.format(**words)
+        words["is_taken"] = _IS_TAKEN.format(**words)
+        words["follows"] = _FOLLOWS.format(**words)
         known, late = _KNOWN.format(**words), _LATE.format(**words)
         which = ""
         if not is_staged:
@@ -162,6 +207,7 @@ class _Statements:
             which = f"WHERE {there} ORDER BY ordinality"
         self.moved = sa.text(_MOVED.format(**words))
         self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
+        self.step_aside = sa.text(_STEP_ASIDE.format(**words))
         self.follow = sa.text(_FOLLOW.format(**words))
         self.drop_late = sa.text(_DROP.format(source=source, condition=late))
         self.drop_known = sa.text(_DROP.format(source=source, condition=known))
@@ -169,7 +215,11 @@ class _Statements:
 
 
 def _at_conflict(condition: str) -> str:
-    return condition.replace("old.", "stood.").replace("new.", "excluded.")
+    return _renamed(condition, "stood", "excluded")
+
+
+def _renamed(condition: str, old: str, new: str) -> str:
+    return condition.replace("old.", f"{old}.").replace("new.", f"{new}.")
 
 
 _FROM_GIVEN = _Statements(_GIVEN, is_staged=False)
@@ -182,11 +232,12 @@ def save_batch(
     identity: Identity,
     work: Callable[[sa.Connection], T],
     revive: bool = False,
+    is_current: bool = False,
 ) -> T:
     """`work`, which writes all of `assets` or none; repeated when Postgres restarts under it.
 
     Args:
-        revive: as `work` calls `write`.
+        revive, is_current: as `work` calls `write`.
 
     Raises:
         Conflict: a row belongs to another user, or a unique index of yours has it already.
@@ -205,12 +256,16 @@ def save_batch(
             names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
             refuse_foreign(database, names, identity, asset_ids)
         if not error.ids and is_of_data(error.__cause__):
-            _refuse_unfit(database, assets, identity, revive, error)
+            _refuse_unfit(database, assets, identity, revive, is_current, error)
         raise
 
 
 def save_batches(
-    database: Database, assets: Iterable[Asset], identity: Identity, revive: bool
+    database: Database,
+    assets: Iterable[Asset],
+    identity: Identity,
+    revive: bool,
+    is_current: bool,
 ) -> SaveReport:
     """Save any number, batch after batch; while Postgres works on one, the next is read.
 
@@ -230,9 +285,10 @@ def save_batches(
             yield asset
 
     def save(batch: Sequence[Asset]) -> SaveReport:
-        return save_batch(
-            database, batch, identity, lambda c: write(c, batch, identity, revive), revive
-        )
+        def work(connection: sa.Connection) -> SaveReport:
+            return write(connection, batch, identity, revive, is_current)
+
+        return save_batch(database, batch, identity, work, revive, is_current)
 
     with ThreadPoolExecutor(1, "media_toolkit_save") as one:
         while taken := list(read()):
@@ -246,14 +302,20 @@ def save_batches(
 
 
 def write(
-    connection: sa.Connection, assets: Sequence[Asset], identity: Identity, revive: bool = False
+    connection: sa.Connection,
+    assets: Sequence[Asset],
+    identity: Identity,
+    revive: bool = False,
+    is_current: bool = False,
 ) -> SaveReport:
     """Save assets, which are `distinct`, within a transaction; errors are the driver's.
 
     Args:
         revive: bring a soft-deleted row back also when no newer version comes.
+        is_current: Cloudinary says so now; otherwise it may be what it said at the upload.
     """
-    values: dict[str, Any] = {"is_admin": identity.role == "admin", "revive": revive}
+    is_admin = identity.role == "admin"
+    values: dict[str, Any] = {"is_admin": is_admin, "revive": revive, "is_current": is_current}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
         values["rows"] = given(assets)
@@ -265,6 +327,7 @@ def write(
     followed = 0
     if connection.scalar(statements.moved, values):
         connection.execute(statements.clear_the_way, values)
+        connection.execute(statements.step_aside, values)
         followed = connection.execute(statements.follow, values).rowcount
         if is_staged:
             connection.execute(statements.drop_late, values)
@@ -295,6 +358,7 @@ def _refuse_unfit(
     assets: Sequence[Asset],
     identity: Identity,
     revive: bool,
+    is_current: bool,
     error: StoreError,
 ) -> None:
     """Raise `error` again with the asset that is to blame, as Postgres does not say which.
@@ -306,7 +370,7 @@ def _refuse_unfit(
     def said_of(connection: sa.Connection, some: Sequence[Asset]) -> str | None:
         with connection.begin_nested() as trial:
             try:
-                write(connection, some, identity, revive)
+                write(connection, some, identity, revive, is_current)
             except Exception as refused:
                 if not is_of_data(refused):
                     raise

@@ -39,6 +39,7 @@ class Changing(Parts):
 
         Raises:
             Forbidden: one is another user's; nothing was changed.
+            InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: no such row; or Cloudinary lacks some, and the others are changed.
         """
         return self._library.edit(
@@ -50,7 +51,8 @@ class Changing(Parts):
         """Give an asset another public_id, in Cloudinary and then in its row.
 
         Raises:
-            Forbidden: it is another user's. Conflict: the name is another user's.
+            Forbidden: it is another user's. Conflict: the name is another user's, or
+                that of a row whose asset Cloudinary has no more.
             UploadError: Cloudinary has an asset of that name. InvalidName, NotFound.
         """
         return self._library.rename(asset, new_public_id, self.identity)

@@ -188,6 +188,38 @@ def test_every_field_is_compared_and_the_row_follows_a_rename_and_a_replacement(
     assert kit.count() == len(names)
 
 
+def test_names_that_changed_hands_are_followed(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    """Two that swapped theirs, one that took an older one's over a newer one, which is gone."""
+    a, b, old, new = (put(kit, pixel, f"{folder}/{n}") for n in ("a", "b", "old", "new"))
+    kit.save_many([a, b, old, {**new, "version": new["version"] + 5}])
+    for name, other in (("a", "x"), ("b", "a"), ("x", "b")):
+        kit._client.rename(f"{folder}/{name}", f"{folder}/{other}")
+    kit._client.destroy(f"{folder}/new")
+    kit._client.rename(f"{folder}/old", f"{folder}/new")
+    done = mend(plan(kit, folder=folder))
+    assert {r.outcome for r in done.results} <= {"mended", "unchanged"}, done.frame
+    names = {"b": a, "a": b, "new": old}
+    assert kit.count() == len(names)
+    for name, answer in names.items():
+        row = kit.asset(f"{folder}/{name}")
+        assert (row.asset_id, row.user_id) == (answer["asset_id"], "ana")
+    assert told(plan(kit, folder=folder)) == {}
+
+
+def test_a_nul_in_one_asset_stops_no_reconcile(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    kit.save_many([put(kit, pixel, f"{folder}/one"), put(kit, pixel, f"{folder}/two")])
+    kit._client.add_context({"alt": "a\0b"}, [f"{folder}/one"])
+    found = plan(kit, folder=folder)
+    assert told(found) == {f"{folder}/one": ("differing", ["context"])}
+    assert [r.outcome for r in mend(found).results] == ["mended"]
+    assert kit.asset(f"{folder}/one").context == {"alt": "ab"}
+    assert told(plan(kit, folder=folder)) == {}
+
+
 def test_the_table_may_be_right_about_tags_context_and_folder_only(
     kit: mt.MediaToolkit, pixel: bytes, folder: str
 ) -> None:

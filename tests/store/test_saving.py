@@ -35,6 +35,7 @@ from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
+from media_toolkit.store.history import history_frame
 from media_toolkit.store.saving import BATCH_ROWS, COPY_FROM_ROWS, SaveReport
 from media_toolkit.store.schema import files
 
@@ -168,6 +169,79 @@ def test_a_late_message_of_a_former_name_leaves_who_has_taken_it_since(
     assert report == SaveReport(inserted=len(padding), unchanged=1)
     assert store.get("photo1", ANA).asset_id == asset(2).asset_id
     assert store.get("elsewhere", ANA).asset_id == asset(1).asset_id
+
+
+def test_an_answer_that_comes_again_takes_no_edit_and_no_rename_back(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    answer = {"tags": ["shore"], "context": {"custom": {"alt": "a shore"}}, "bytes": 9}
+    first, second = (
+        asset(n, tags=("shore",), context={"alt": "a shore"}, bytes=9, raw=answer) for n in (1, 2)
+    )
+    store.save_many([first, second, *padding], ANA)
+    changes = AssetChanges(database)
+    changes.label(changes.find("photo1", ANA), ANA, tags=["sea"], context={"alt": "the sea"})
+    (row,) = changes.find("photo2", ANA)
+    changes.rename(row, replace(row, public_id="sea2"), ANA)
+
+    assert store.save_many([first, second, *padding], ANA).unchanged == 2 + len(padding)
+    edited = store.get("photo1", ANA)
+    assert (edited.tags, edited.context) == (("sea",), {"alt": "the sea"})
+    assert store.get(second.asset_id, ANA).public_id == "sea2"
+
+    changes.delete([edited], ANA)
+    store.save_many([first, *padding], ANA, revive=True)
+    assert store.get("photo1", ANA).tags == ("sea",)
+
+    # Asked now, Cloudinary knows better than the row; so does what it had not said before.
+    store.save_many([first, second, *padding], ANA, is_current=True)
+    assert store.get("photo1", ANA).context == {"alt": "a shore"}
+    assert store.get("photo2", ANA).asset_id == second.asset_id
+    told = replace(first, tags=("gull",), raw={**answer, "tags": ["gull"]})
+    assert store.save_many([told, *padding], ANA).updated == 1
+    assert store.get("photo1", ANA).tags == ("gull",)
+
+
+def test_of_one_upload_what_an_answer_does_not_speak_of_stays(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    upload = asset(
+        1, tags=("shore",), context={"alt": "a shore"}, phash="ab", etag="e1", width=9,
+        original_filename="DSC1", raw={"tags": ["shore"], "phash": "ab"},
+    )  # fmt: skip
+    store.save_many([upload, *padding], ANA)
+    listed = asset(1, width=9, raw={"width": 9})
+    assert store.save_many([listed, *padding], ANA).updated == 1  # its raw
+    kept = store.get("photo1", ANA)
+    assert replace(kept, id=None, upload_timestamp=None) == replace(upload, raw={"width": 9})
+    store.save_many([replace(listed, raw={"tags": []}), *padding], ANA)
+    assert (store.get("photo1", ANA).tags, store.get("photo1", ANA).phash) == ((), "ab")
+
+    for another in (replace(listed, version=1001), replace(listed, version=1001, etag="e2")):
+        store.save_many([another, *padding], ANA)
+        now = store.get("photo1", ANA)
+        assert (now.phash, now.context, now.original_filename) == (None, {}, None)
+
+
+def test_names_may_change_hands_within_a_batch(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    """A ring, a chain, and a name that goes to a new asset: as the listing after it tells."""
+    names = {1: "b", 2: "c", 3: "a", 4: "e", 5: "f"}
+    before = {1: "a", 2: "b", 3: "c", 4: "d", 5: "e"}
+    store.save_many([*(asset(n, public_id=name) for n, name in before.items()), *padding], ANA)
+    ids = {n: store.get(name, ANA).id for n, name in before.items()}
+    newer = [asset(n, public_id=name, width=n) for n, name in names.items()]
+    report = store.save_many([*newer, asset(6, public_id="d"), *padding], ANA)
+    assert report == SaveReport(inserted=1, updated=5, unchanged=len(padding))
+    for n, name in {**names, 6: "d"}.items():
+        row = store.get(name, ANA)
+        assert (row.asset_id, row.id) == (asset(n).asset_id, ids.get(n, row.id))
+    for n, name in names.items():
+        events = history_frame(database, ANA, store.get(name, ANA))
+        assert list(events["operation"]) == ["insert", "rename"]
+        assert events["changes"][1]["public_id"] == (before[n], name)
+        assert events["old"][1]["width"] is None
 
 
 def test_two_first_saves_of_one_asset_at_once_are_one_row(store: AssetStore) -> None:
