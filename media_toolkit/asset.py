@@ -115,7 +115,7 @@ class Asset:
             height=_whole(response.get("height")),
             duration=float(duration) if duration else None,
             bytes=_whole(response.get("bytes")),
-            tags=tuple(response.get("tags") or ()),
+            tags=tuple(dict.fromkeys(response.get("tags") or ())),
             context=flat_context(response.get("context")),
             folder=folder or public_id.rpartition("/")[0],
             original_filename=response.get("original_filename"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
-from media_toolkit.errors import NotFound
+from media_toolkit.errors import Conflict, NotFound
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import read_moment
@@ -22,21 +22,25 @@ _KEPT = [c.name for c in files.c]
 _WORDS: sa.ColumnElement[Any] = sa.literal_column(
     "coalesce(words, media_toolkit_rules.words(public_id, original_filename, tags, context))"
 ).label("words")
-# Several rows may have had the name; the one that stands under it now comes first, and before
-# it the row whose id is known.
+# Several rows may have had the name: first comes the row whose id is known, then who has it now,
+# who had it when it went, and who had it before a rename.
 _FILE = sa.text("""
-SELECT id FROM (
-    SELECT id, 0 AS rank, NULL::timestamptz AS deleted_at, id AS newest FROM cloudinary_files
-    WHERE id = :id
+SELECT id, kind, rank, is_deleted FROM (
+    SELECT id, resource_type || '/' || delivery_type AS kind, 0 AS rank,
+        false AS is_deleted, id AS newest
+    FROM cloudinary_files WHERE id = :id
     UNION ALL
-    SELECT id, 1, deleted_at, id FROM cloudinary_files
-    WHERE asset_id = :name OR public_id = :name
+    SELECT id, resource_type || '/' || delivery_type, 1, deleted_at IS NOT NULL, id
+    FROM cloudinary_files WHERE asset_id = :name OR public_id = :name
     UNION ALL
-    SELECT file_id, CASE WHEN file_id = :id THEN 0 ELSE 2 END, NULL, id
+    SELECT file_id, '', CASE WHEN file_id = :id THEN 0 ELSE 2 END, true, id
     FROM cloudinary_files_history
     WHERE operation = 'purge' AND (file_id = :id OR old ->> 'public_id' = :name
                                    OR old ->> 'asset_id' = :name)
-) AS known ORDER BY rank, deleted_at DESC NULLS FIRST, newest DESC LIMIT 1
+    UNION ALL
+    (SELECT file_id, '', 3, true, id FROM cloudinary_files_history
+     WHERE operation = 'rename' AND old ->> 'public_id' = :name ORDER BY id DESC LIMIT 1)
+) AS known ORDER BY rank, is_deleted, newest DESC LIMIT 2
 """)
 _EVENTS = sa.text("""
 SELECT changed_at, changed_by, operation, old,
@@ -51,7 +55,8 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
     """What happened to one asset, oldest first.
 
     Args:
-        asset: an Asset, or its public_id or asset_id; also of one that is deleted or purged.
+        asset: an Asset, or its asset_id, or a public_id that it has or had; also of one that is
+            deleted or purged.
 
     Returns:
         Columns changed_at (datetime64[us, UTC]), changed_by, operation (insert, update, rename,
@@ -59,7 +64,7 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
         row before and after as a dict, or None).
 
     Raises:
-        NotFound: no such asset, or not for this caller to see.
+        NotFound: no such asset, or not for this caller to see. Conflict: several have the name.
     """
     import pandas as pd
 
@@ -67,14 +72,22 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
     values = {"id": None if isinstance(asset, str) else asset.id, "name": name}
 
     def read(connection: sa.Connection) -> list[dict[str, Any]]:
-        file = connection.scalar(_FILE, values)
-        if file is None:
+        found = connection.execute(_FILE, values).all()
+        if not found:
             raise NotFound(
                 f"no asset {name!r}, now or ever",
                 hint="check the public_id; what is not yours to see is not found either",
                 ids=(name,),
             )
-        return [dict(row) for row in connection.execute(_EVENTS, {"file": file}).mappings()]
+        alike = [f.kind for f in found if f.rank == 1 and f.is_deleted == found[0].is_deleted]
+        if len(alike) > 1:
+            raise Conflict(
+                f"{name!r} is the public_id of several assets: {', '.join(alike)}",
+                hint="pass the Asset or its asset_id",
+                ids=(name,),
+            )
+        events = connection.execute(_EVENTS, {"file": found[0].id}).mappings()
+        return [dict(row) for row in events]
 
     events = database.run(identity, read)
     for event in events:

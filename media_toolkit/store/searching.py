@@ -25,6 +25,8 @@ from media_toolkit.store.schema import files
 # read one somewhere in the table, to read one beside the last, to compare one of a user's, some of
 # which stand together.
 GATHER, SKIP, NOTE, READ, READ_ON, COMPARE = 0.5, 0.2, 0.1, 8.0, 0.7, 2.0
+# Of a pasted page no more words are asked about: the longest are the rarest.
+_MOST_LOOKED_UP = 32
 _READS_ALL = sa.func.media_toolkit_rules.reads_all(type_=sa.Boolean)
 
 
@@ -167,7 +169,8 @@ def estimates(connection: sa.Connection, queries: Sequence[sa.Select[Any]]) -> l
 
 
 def _prepare(connection: sa.Connection, typed: str, reads_kept: bool) -> tuple[list[str], bool]:
-    """The words of a text as `media_toolkit_rules.search` sees them; whether all may be read."""
+    """The longest words of a text as `media_toolkit_rules.search` sees them; whether all assets
+    may be read."""
     words = sa.func.regexp_split_to_array(sa.func.lower(typed), "[^[:alnum:]]+")
     # Beyond its memory Postgres notes whole pages, then reads and compares every row of them.
     memory = sa.func.set_config("work_mem", "32MB", True)
@@ -180,4 +183,5 @@ def _prepare(connection: sa.Connection, typed: str, reads_kept: bool) -> tuple[l
     )
     reads_all = _READS_ALL if reads_kept else sa.false()
     row = connection.execute(sa.select(words, reads_all, memory, reads_ahead)).one()
-    return list(dict.fromkeys(word[:200] for word in row[0] if word)), bool(row[1])
+    words = dict.fromkeys(word[:200] for word in row[0] if word)
+    return sorted(words, key=len, reverse=True)[:_MOST_LOOKED_UP], bool(row[1])

@@ -75,6 +75,33 @@ def test_the_history_of_a_row_is_its_own_where_another_has_its_name(kit: mt.Medi
     assert (event["operation"], event["new"]["resource_type"]) == ("insert", "image")
 
 
+def test_a_name_of_several_assets_is_refused_and_a_former_name_is_found(
+    kit: mt.MediaToolkit, changes: AssetChanges
+) -> None:
+    kit.save_many([response(1, public_id="tulip"), response(3)])
+    kit.save_many([response(2, public_id="tulip", resource_type="video")])
+    with pytest.raises(mt.Conflict, match="several assets: video/upload, image/upload"):
+        kit.history("tulip")
+    assert len(kit.history(f"{1:032x}")) == len(kit.history(kit.asset(f"{2:032x}"))) == 1
+    changes.delete(changes.find(f"{2:032x}", kit.identity), kit.identity)
+    assert kit.history("tulip")["new"][0]["resource_type"] == "image", "the other is deleted"
+
+    kit.save_many([response(3, public_id="rose", version=1001)])
+    assert kit.history("photo3")["operation"].tolist() == ["insert", "rename"]
+    kit.save_many([response(4, public_id="photo3")])
+    assert kit.history("photo3")["new"][0]["asset_id"] == f"{4:032x}"
+
+
+def test_a_truncated_table_can_be_read_as_it_stood(kit: mt.MediaToolkit) -> None:
+    kit.save_many([response(1), response(2)])
+    before, moment = kit.assets(), now(kit)
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql("TRUNCATE cloudinary_files")
+    assert kit.assets().empty
+    pd.testing.assert_frame_equal(kit.assets(as_of=moment), before)
+    assert kit.history("photo1")["operation"].tolist() == ["insert", "purge"]
+
+
 def test_the_table_is_read_as_it_stood(kit: mt.MediaToolkit, changes: AssetChanges) -> None:
     me, moments, seen = kit.identity, [now(kit)], [kit.assets()]
 

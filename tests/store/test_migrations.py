@@ -90,6 +90,28 @@ def test_a_table_of_the_guide_is_adopted_with_its_rows(empty_database: Database)
     assert (row.public_id, row.user_id, row.delivery_type) == ("old", "user_123", "upload")
 
 
+def test_moments_that_no_frame_holds_are_adopted_as_the_nearest_that_one_does(
+    empty_database: Database,
+) -> None:
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+        connection.exec_driver_sql(
+            "INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id,"
+            " upload_timestamp) VALUES ('late', 'u', 'image', 'ana', 'infinity'),"
+            " ('early', 'u', 'image', 'ana', '0044-03-15 BC')"
+        )
+    migrations.migrate(empty_database)
+    page = AssetStore(empty_database).page(AssetFilter(user_id="ana"), Identity("ana"))
+    years = {a.public_id: a.upload_timestamp and a.upload_timestamp.year for a in page.items}
+    assert years == {"late": 9998, "early": 2}
+    assert all(a.created_at is None for a in page.items)
+    with (
+        pytest.raises(mt.StoreError, match="cloudinary_files_moments"),
+        empty_database.direct() as connection,
+    ):
+        connection.exec_driver_sql("UPDATE cloudinary_files SET created_at = '-infinity'")
+
+
 def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Database) -> None:
     migrations.migrate(empty_database)
     with empty_database.direct() as connection:

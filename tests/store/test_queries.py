@@ -88,10 +88,12 @@ def test_every_named_query_has_its_columns_whatever_the_library_holds(
         [
             response(4, context={"alt": " "}, etag="same"),
             response(5),
-            response(6, tags=["", "ü"]),
-            response(7, resource_type="raw", bytes=2**50),
+            response(6, tags=["", "ü", "ü"]),
+            *(response(n, resource_type="raw", bytes=2**62, etag="huge") for n in (7, 8, 9, 10)),
         ]
     )
+    tags = named_frame(kit._database, admin, "tags_by_use").set_index("tag")["assets"]
+    assert tags["ü"] == 1, "an asset has a tag once"
     changes = AssetChanges(kit._database)
     changes.delete(changes.find("spring/tulip_5", kit.identity), kit.identity)
     with kit._database.direct() as connection:
