@@ -207,15 +207,16 @@ class AssetStore:
         limit = filters.read_limit(limit)
         wanted.conditions()  # what cannot be read is said before Postgres is asked
         backwards = before is not None and after is None
+        edge = None
+        if (cursor := before if backwards else after) is not None:
+            edge = filters.read_cursor(cursor)
 
         def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
             reads_kept = self._database.reads_kept(connection)
             found = matching(connection, wanted, reads_kept)
             key, beyond = sa.tuple_(*found.key), list[sa.ColumnElement[bool]]()
-            if after is not None:
-                beyond.append(key < sa.tuple_(*filters.read_cursor(after)))
-            if before is not None:
-                beyond.append(key > sa.tuple_(*filters.read_cursor(before)))
+            if edge is not None:
+                beyond.append(key > sa.tuple_(*edge) if backwards else key < sa.tuple_(*edge))
             rows: Sequence[sa.RowMapping] | None = None
             if found.search is not None and reads_kept and found.source is files:
                 rows = newest(connection, wanted, found.search, beyond, limit + 1, not backwards)
@@ -223,10 +224,14 @@ class AssetStore:
                 query = sa.select(files).select_from(found.source).where(*found.conditions, *beyond)
                 query = query.order_by(*found.order(not backwards)).limit(limit + 1)
                 rows = connection.execute(query).mappings().all()
-            if not rows or (after is None and before is None):
+            if edge is None or (backwards and not rows):
                 return rows, 1
-            first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]
-            newer = found.thin(key > sa.tuple_(first["upload_timestamp"], first["id"])).limit(CAP)
+            # Behind the last row there is a place too: all that was there may be deleted by now.
+            place = (edge[0], edge[1] - 1)
+            if rows:
+                first = rows[min(limit, len(rows)) - 1] if backwards else rows[0]
+                place = (first["upload_timestamp"], first["id"])
+            newer = found.thin(key > sa.tuple_(*place)).limit(CAP)
             ahead = connection.scalar(sa.select(sa.func.count()).select_from(newer.subquery()))
             return rows, ahead + 1 if ahead is not None and ahead < CAP else None
 
@@ -234,13 +239,19 @@ class AssetStore:
         more, items = len(rows) > limit, [Asset.from_row(dict(row)) for row in rows[:limit]]
         if backwards:
             items.reverse()
-        has_next, has_previous = (True, more) if backwards else (more, after is not None)
-        return Page(
-            tuple(items),
-            _cursor(items[-1]) if items and has_next else None,
-            _cursor(items[0]) if items and has_previous else None,
-            position,
-        )
+        next_cursor = previous_cursor = None
+        if items:
+            has_next, has_previous = (True, more) if backwards else (more, position != 1)
+            next_cursor = _cursor(items[-1]) if has_next else None
+            previous_cursor = _cursor(items[0]) if has_previous else None
+        elif edge is not None and not rows:
+            # The cursor's own row, if it is there, is on the way back.
+            moment, row_id = edge
+            if backwards:
+                next_cursor = filters.write_cursor(moment, row_id + 1)
+            elif position != 1:
+                previous_cursor = filters.write_cursor(moment, row_id - 1)
+        return Page(tuple(items), next_cursor, previous_cursor, position)
 
     def _rows(self, query: sa.Select[Any], identity: Identity) -> Sequence[sa.RowMapping]:
         return self._database.run(identity, lambda k: k.execute(query).mappings().all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
@@ -25,6 +26,9 @@ _BEGINNINGS: sa.ColumnElement[Any] = sa.literal_column(
     " '@' || cloudinary_files.user_id) COLLATE \"C\""
 )
 BEGINNING = 4
+# Postgres works a search through as a tree, and its stack ends at some ten thousand.
+MOST_WORDS = 5_000
+_WORD = re.compile(r"[^\W_]+")
 # The words of a filter that take several values.
 SEVERAL = ("user_id", "resource_type", "delivery_type", "format", "tags", "any_tags")
 
@@ -119,6 +123,12 @@ class AssetFilter:
             below = c.folder.startswith(folder + "/", autoescape=True)
             found.append(sa.or_(c.folder == folder, below))
         if text := _text("text", self.text or "").strip():
+            if len(_WORD.findall(text)) > MOST_WORDS:
+                raise FilterError(
+                    f"text has more than {MOST_WORDS:,} words",
+                    hint="search for fewer",
+                    ids=("text",),
+                )
             found.append(has_words(text))
         moment = first.c.upload_timestamp
         if self.uploaded_after is not None:

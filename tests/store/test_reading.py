@@ -14,7 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 import media_toolkit as mt
+from media_toolkit.identity import Identity
 from media_toolkit.store import facets, searching
+from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.filters import SEVERAL
 
 
@@ -105,6 +107,18 @@ def test_sql_says_that_a_row_is_no_value(
         library.sql(f"SELECT {row} AS asset {rest}", params)
     assert not isinstance(refused.value, mt.Unavailable)
     assert len(library.sql(f"SELECT to_jsonb({row}) AS asset {rest}", params)) == 40
+
+
+def test_a_pasted_page_of_text_is_searched_for_too(library: mt.MediaToolkit) -> None:
+    text = " ".join(f"w{n:x}z" for n in range(4_999))
+    library.save_many([response(900, context={"custom": {"alt": text}})])
+    for pasted in (text, text + " W0Z", " ".join(reversed(text.split()))):
+        assert library.count(text=pasted) == 1
+        assert len(library.page(text=pasted).items) == 1
+        assert library.facets("format", text=pasted).counted == 1
+        assert library.count(text=pasted.replace("w7z", "none")) == 0
+    with pytest.raises(mt.FilterError, match="text has more than 5,000 words"):
+        library.count(text=text + " two more")
 
 
 def test_sql_reads_every_number_that_a_save_keeps(library: mt.MediaToolkit) -> None:
@@ -342,6 +356,33 @@ def test_a_page_says_where_it_stands(library: mt.MediaToolkit) -> None:
     library.save_many([response(n) for n in (50, 51)])
     assert library.page(limit=15, after=first.next_cursor).position == 18
     assert library.page(limit=15, before=second.previous_cursor).position == 3
+
+
+def test_a_page_whose_assets_are_deleted_by_now_leads_back_to_those_that_are_not(
+    library: mt.MediaToolkit,
+) -> None:
+    everything = [asset.public_id for asset in library.page(limit=100).items]
+    changes, root = AssetChanges(library._database), Identity("root", "admin")
+
+    def delete(start: int, end: int | None = None) -> None:
+        rows = changes.find(everything[start:end], root)
+        changes.delete(rows, root)
+
+    first = library.page(limit=5)
+    second = library.page(limit=5, after=first.next_cursor)
+    delete(10)
+    empty = library.page(limit=5, after=second.next_cursor)
+    assert (empty.items, empty.next_cursor, empty.position) == ((), None, 11)
+    back = library.page(limit=10, before=empty.previous_cursor)
+    assert [asset.public_id for asset in back.items] == everything[:10]
+    assert (back.previous_cursor, back.position) == (None, 1)
+
+    delete(0, 5)
+    empty = library.page(limit=5, before=second.previous_cursor)
+    assert (empty.items, empty.previous_cursor, empty.position) == ((), None, 1)
+    on = library.page(limit=5, after=empty.next_cursor)
+    assert [asset.public_id for asset in on.items] == everything[5:10]
+    assert (on.previous_cursor, on.position) == (None, 1), "nothing is newer any more"
 
 
 def test_batches_and_columns_are_the_frame_in_parts(library: mt.MediaToolkit) -> None:
