@@ -183,5 +183,5 @@ def _prepare(connection: sa.Connection, typed: str, reads_kept: bool) -> tuple[l
     )
     reads_all = _READS_ALL if reads_kept else sa.false()
     row = connection.execute(sa.select(words, reads_all, memory, reads_ahead)).one()
-    words = dict.fromkeys(word[:200] for word in row[0] if word)
-    return sorted(words, key=len, reverse=True)[:_MOST_LOOKED_UP], bool(row[1])
+    each = dict.fromkeys(word[:200] for word in row[0] if word)
+    return sorted(each, key=len, reverse=True)[:_MOST_LOOKED_UP], bool(row[1])
