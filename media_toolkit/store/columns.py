@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+# orjson makes a float of what 64 bits do not hold.
+_LONG_NUMBER = re.compile(rb"\d{20}")
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Arrow → pandas by the rules of `assets_frame`, whatever the columns."""
-    return frame_of(table.to_batches(), table.schema)
+def to_pandas(table: pa.Table, is_exact: bool = False) -> pd.DataFrame:
+    """Arrow → pandas by the rules of `assets_frame`, whatever the columns.
+
+    Args:
+        is_exact: read whole numbers of JSON as they are, of any length.
+    """
+    return frame_of(table.to_batches(), table.schema, is_exact)
 
 
-def frame_of(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pd.DataFrame:
+def frame_of(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, is_exact: bool = False
+) -> pd.DataFrame:
     """Batches → one DataFrame by the rules of `assets_frame`, converted as they come."""
     import pandas as pd
 
-    columns = [_column_of(field) for field in schema]
+    columns = [_column_of(field, is_exact) for field in schema]
     # ADBC frees a batch when its last column goes, also the text that objects were made of.
     is_copied = any(isinstance(column, _Objects) for column in columns)
     for batch in batches:
@@ -88,10 +98,13 @@ class _Text(_Column):
         super().add(values.cast(self._kind), is_copied)
 
     def series(self) -> pd.Series:
-        import pandas as pd
+        import pyarrow as pa
 
-        text = super().series()
-        return pd.to_numeric(text.astype(object)).astype("Float64") if self._is_number else text
+        if not self._is_number:
+            return super().series()
+        numbers = pa.chunked_array(self._pieces, pa.large_string()).cast(pa.float64())
+        self._pieces.clear()
+        return numbers.to_pandas(types_mapper=_nullable().get)
 
 
 class _Objects(_Column):
@@ -100,15 +113,16 @@ class _Objects(_Column):
     Not Arrow's own list columns: pandas cannot read such a one back from its own Parquet file.
     """
 
-    def __init__(self, kind: pa.DataType) -> None:
+    def __init__(self, kind: pa.DataType, is_exact: bool) -> None:
         super().__init__(kind)
         self._values: list[Any] = []
+        self._is_exact = is_exact
 
     def add(self, values: pa.Array, is_copied: bool) -> None:
         import pyarrow as pa
 
         if getattr(values.type, "extension_name", "") == "arrow.json":
-            self._values += _parsed(values.cast(pa.string()))
+            self._values += _parsed(values.cast(pa.string()), self._is_exact)
         elif pa.types.is_string(values.type.value_type):
             self._values += _lists_of_words(values)
         else:
@@ -125,12 +139,12 @@ class _Objects(_Column):
         return pd.Series(array)
 
 
-def _column_of(field: pa.Field) -> _Column:
+def _column_of(field: pa.Field, is_exact: bool) -> _Column:
     import pyarrow as pa
 
     kind = field.type
     if pa.types.is_list(kind) or getattr(kind, "extension_name", "") == "arrow.json":
-        return _Objects(kind)
+        return _Objects(kind, is_exact)
     return _Text(kind) if isinstance(kind, pa.BaseExtensionType) else _Column(kind)
 
 
@@ -150,7 +164,7 @@ def _lists_of_words(values: pa.Array) -> list[list[str | None] | None]:
     return lists
 
 
-def _parsed(values: pa.Array) -> list[Any]:
+def _parsed(values: pa.Array, is_exact: bool) -> list[Any]:
     """JSON text → objects, parsed at once as one JSON array of all of them."""
     import orjson
     import pyarrow as pa
@@ -160,11 +174,12 @@ def _parsed(values: pa.Array) -> list[Any]:
     joined: pa.StringScalar = pc.binary_join(whole, ",")[0]
     text = b"[" + joined.as_buffer().to_pybytes() + b"]"
     parsed: list[Any]
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # Postgres keeps numbers that no float can hold.
-        parsed = json.loads(text)
+    if not (is_exact and _LONG_NUMBER.search(text)):
+        with suppress(orjson.JSONDecodeError):
+            parsed = orjson.loads(text)
+            return parsed
+    # Postgres keeps numbers that no float can hold.
+    parsed = json.loads(text)
     return parsed
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from media_toolkit.errors import FilterError, MediaToolkitError, StoreError
 from media_toolkit.identity import Identity
-from media_toolkit.store.columns import to_pandas
+from media_toolkit.store.answers import answer, readable
 from media_toolkit.store.database import Database
 from media_toolkit.store.migrations import SQL
 from media_toolkit.store.outage import diagnosis
@@ -43,6 +43,7 @@ _TIMED_OUT, _SYNTAX, _READ_ONLY, _PARAMETERS = "57014", "42601", "25006", "08P01
 _NO_TABLE = "42P01"
 # What ADBC says of composite values, which it takes for broken ones.
 _OF_ROWS = "nested record type"
+_OF_DICTS = "Can't map Arrow type 'struct'"
 # Postgres counts milliseconds in 31 bits.
 _LONGEST_S = 2_147_483
 _ONE_SELECT = "kit.sql takes one SELECT, VALUES, TABLE or WITH"
@@ -73,9 +74,9 @@ def sql_frame(
             f"timeout_s is not above zero, or more than {_LONGEST_S}: {timeout_s}",
             ids=("timeout_s",),
         )
-    if "\0" in query:
-        raise FilterError("the query holds a NUL", hint="leave it out")
-    text = query.strip().rstrip(";").rstrip()
+    if not isinstance(query, str) or "\0" in query:
+        raise FilterError("the query is no text, or holds a NUL", hint=_ONE_SELECT, ids=("query",))
+    text = _without_end(query)
     if not text:
         raise StoreError("the query is empty", hint=_ONE_SELECT)
     text, values = _bound(text, params)
@@ -91,24 +92,31 @@ def sql_frame(
             )
             cursor.fetchall()
             # On a line of its own: the query may end in a comment.
+            asked = f"SELECT * FROM (\n{text}\n) AS asked"
             try:
-                cursor.execute(f"SELECT * FROM (\n{text}\n) AS asked", values or None)
-            except (TypeError, ValueError) as error:
+                schema = cursor.adbc_execute_schema(asked)
+                cursor.execute(readable(asked, schema), values or None)
+            except (TypeError, ValueError, OverflowError) as error:
                 raise FilterError(
-                    f"params hold what Postgres cannot take: {error}", ids=("params",)
+                    f"params hold what Postgres cannot take: {error}",
+                    hint="a number may go as text: CAST(CAST(:name AS text) AS numeric)",
+                    ids=("params",),
                 ) from error
-            try:
-                return to_pandas(cursor.fetch_arrow_table())
-            except (pa.ArrowInvalid, adbc_driver_manager.Error) as error:
-                if _OF_ROWS not in str(error):
-                    raise
-                raise StoreError(
-                    "a column of the answer holds whole rows, which a DataFrame has no type for",
-                    hint="name the columns that you want, or write to_jsonb(…) around the row",
-                ) from error
+            return answer(cursor.fetch_arrow_table(), schema)
+
+    def fetch_values(connection: ArrowConnection) -> pd.DataFrame:
+        try:
+            return fetch(connection)
+        except (pa.ArrowInvalid, adbc_driver_manager.Error) as error:
+            if _OF_ROWS not in str(error):
+                raise
+            raise StoreError(
+                "a column of the answer holds whole rows, which a DataFrame has no type for",
+                hint="name the columns that you want, or write to_jsonb(…) around the row",
+            ) from error
 
     try:
-        return database.run_arrow(identity, fetch)
+        return database.run_arrow(identity, fetch_values)
     except StoreError as error:
         raise _explained(error, timeout_s, len(text)) from error.__cause__
 
@@ -166,13 +174,27 @@ def _files() -> dict[str, tuple[str, dict[str, Any], str]]:
     return found
 
 
+def _without_end(query: str) -> str:
+    """The query without what may follow it: semicolons, spaces, comments."""
+
+    def blank(match: re.Match[str]) -> str:
+        is_comment = match[0].startswith(("--", "/*"))
+        return (" " if is_comment else "x") * len(match[0])
+
+    return query[: len(_NAMED.sub(blank, query).rstrip("; \t\r\n\f\v"))]
+
+
 def _bound(
     text: str, params: Mapping[str, Any] | Sequence[Any] | None
 ) -> tuple[str, tuple[Any, ...]]:
     """`:name` → `$n`, with the values in order."""
     if params is None or not isinstance(params, Mapping):
-        if isinstance(params, str | bytes):
-            raise FilterError("params is one text", hint="pass a list or a dict of values")
+        if isinstance(params, str | bytes) or not isinstance(params or (), Iterable):
+            raise FilterError(
+                f"params is one value: {params!r}",
+                hint="pass a list or a dict of values",
+                ids=("params",),
+            )
         return text, tuple(params or ())
     names: list[str] = []
 
@@ -212,6 +234,12 @@ def _explained(error: StoreError, timeout_s: float, length: int) -> MediaToolkit
     if code == _PARAMETERS and (numbers := re.findall(r"\d+", error.message)):
         return FilterError(
             f"the query has {numbers[-1]} parameters, params holds {numbers[0]}", ids=("params",)
+        )
+    if _OF_DICTS in error.message:
+        return FilterError(
+            "params hold a mapping, which is no value",
+            hint="pass json.dumps(…) of it: CAST(CAST(:name AS text) AS jsonb)",
+            ids=("params",),
         )
     if code == _NO_TABLE and not error.hint:
         return StoreError(error.message, hint="the assets are in cloudinary_files")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,67 @@ def test_sql_reads_every_number_that_a_save_keeps(library: mt.MediaToolkit) -> N
     library.save_many([response(77, facts={"huge": 10**400})])
     raw = library.sql("SELECT raw FROM cloudinary_files WHERE version IN (77, 1)")["raw"]
     assert 10**400 in [one.get("facts", {}).get("huge") for one in raw]
+
+
+UUID_TEXT = "6f2b2f0e-1111-4222-8333-444455556666"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("12.34::numeric::money", 12.34), ("ARRAY['1.50'::money]", [1.5]),
+        ("ARRAY[[1, 2], [3, 4], [5, 6]]", [[1, 2], [3, 4], [5, 6]]),
+        ("ARRAY[[['a', NULL]], [['b', 'c']]]", [[["a", None]], [["b", "c"]]]),
+        ("ARRAY[1, 2]", [1, 2]), ("'[0:1]={1,2}'::int[]", [1, 2]), ("'{}'::text[]", []),
+        ("ARRAY[1.5, 2]", [1.5, 2.0]),
+        ("""ARRAY['{"a": [1]}'::jsonb]""", [{"a": [1]}]),
+        ("""'{"n": 12345678901234567890123}'::jsonb""", {"n": 12345678901234567890123}),
+        (f"'{UUID_TEXT}'::uuid", UUID_TEXT), (f"ARRAY['{UUID_TEXT}'::uuid]", [UUID_TEXT]),
+        ("'10.0.0.1/8'::inet", "10.0.0.1/8"), ("int4range(1, 5)", "[1,5)"),
+        ("to_tsvector('simple', 'tulip')", "'tulip':1"), ("'(1,2)'::point", "(1,2)"),
+        ("4294967295::oid", 4294967295), ("'-Infinity'::numeric", float("-inf")),
+        ("'NaN'::numeric", None),
+    ],
+)  # fmt: skip
+def test_sql_reads_values_of_every_type(library: mt.MediaToolkit, written: str, read: Any) -> None:
+    frame = library.sql(f"SELECT {written} AS a, n AS b FROM generate_series(1, 2) AS n(n)")
+    assert frame.columns.tolist() == ["a", "b"]
+    found = frame["a"].tolist()
+    assert [None if value is pd.NA else value for value in found] == [read, read]
+    none = library.sql(f"SELECT CASE WHEN n > 1 THEN {written} END AS a FROM (VALUES (1)) AS v(n)")
+    assert pd.isna(none["a"].iloc[0])
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["'infinity'::timestamptz", "'-infinity'::date", "'0044-03-15 BC'::date",
+     "'20000-01-01'::timestamp", "ARRAY[now(), 'infinity']"],
+)  # fmt: skip
+def test_sql_names_the_column_of_a_moment_that_python_lacks(
+    library: mt.MediaToolkit, moment: str
+) -> None:
+    with pytest.raises(mt.StoreError, match="column m holds infinity, or a moment") as error:
+        library.sql(f"SELECT {moment} AS m UNION ALL SELECT NULL")
+    assert "m::text" in error.value.hint
+    assert len(library.sql(f"SELECT ({moment})::text AS m")) == 1
+
+
+@pytest.mark.parametrize("end", [";", "; -- done", " /* x; */ ;;\n-- ;\n", "-- ; done"])
+def test_sql_may_end_in_semicolons_and_comments(library: mt.MediaToolkit, end: str) -> None:
+    assert library.sql("SELECT ';--' AS a" + end)["a"].tolist() == [";--"]
+    assert library.sql("SELECT :x AS a" + end, {"x": 7})["a"].tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("query", "params"),
+    [(None, None), (5, None), ("SELECT 1", 5), ("SELECT 1", "x"), ("SELECT 1", {1: 2}),
+     ("SELECT CAST(:n AS numeric)", {"n": 2**70}), ("SELECT CAST(:n AS text)", {"n": {"a": 1}}),
+     ("SELECT :n", {"n": Decimal("NaN")}), ("SELECT :n", {"n": "\ud800"})],
+)  # fmt: skip
+def test_sql_says_what_it_cannot_take(library: mt.MediaToolkit, query: Any, params: Any) -> None:
+    with pytest.raises(mt.FilterError, match=r"params|the query"):
+        library.sql(query, params)
+    assert library.sql("SELECT 1 AS one")["one"].tolist() == [1]
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("inf"), float("nan"), 1e12, None, "5"])
@@ -461,7 +523,7 @@ def test_sql_only_reads(library: mt.MediaToolkit, query: str) -> None:
         ("SELECT * FROM assets", None, 'relation "assets" does not exist', "cloudinary_files"),
         ("SELECT 1 / 0", None, "division by zero", "nothing was changed"),
         ("SELECT 1 +", None, "syntax error at the end of the query", "one SELECT"),
-        ("-- nothing", None, "syntax error at the end of the query", "one SELECT"),
+        ("-- nothing", None, "the query is empty", "one SELECT"),
         (" ; ", None, "the query is empty", "one SELECT"),
         ("DELETE FROM cloudinary_files", None, 'syntax error at or near "FROM"', "one SELECT"),
         ("SELECT * FROM cloudinary_files FOR UPDATE", None, "read-only transaction", "kit.edit"),
