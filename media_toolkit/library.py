@@ -210,11 +210,11 @@ class Library:
                 by a row alone.
             InvalidName, NotFound. UploadError: the name is taken in Cloudinary.
         """
+        check_name("" if new_public_id is None else new_public_id)
         (row,) = self._changes.find([asset], identity)
         self._changes.require_writable([row], identity)
         target = (row.resource_type, row.delivery_type, new_public_id)
         self._store.refuse_foreign([target], identity)
-        check_name(new_public_id)
         if self._store.stands(target, identity) and not self._is_in_cloudinary(target):
             raise Conflict(
                 f"a row of cloudinary_files has the name {new_public_id!r}, and Cloudinary no"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,57 @@ def test_a_name_that_two_assets_share_is_asked_back(kit: mt.MediaToolkit, horse:
         kit.delete("horse")
     kit.delete(horse)
     assert kit.asset("horse").resource_type == "raw"
+
+
+MISTAKES: dict[str, Callable[[mt.MediaToolkit], object]] = {
+    "asset of a number": lambda kit: kit.asset(5),  # type: ignore[arg-type]
+    "asset with NUL": lambda kit: kit.asset("a\0b"),
+    "asset with half a character": lambda kit: kit.asset("\ud800"),
+    "type of a number": lambda kit: kit.asset("horse", resource_type=5),  # type: ignore[arg-type]
+    "history of a number": lambda kit: kit.history(5),  # type: ignore[arg-type]
+    "history with NUL": lambda kit: kit.history("a\0b"),
+    "edit with NUL": lambda kit: kit.edit("a\0b", tags=[]),
+    "edit of bytes": lambda kit: kit.edit(b"horse", tags=[]),  # type: ignore[arg-type]
+    "edit of a number": lambda kit: kit.edit(5, tags=[]),  # type: ignore[arg-type]
+    "delete with half a character": lambda kit: kit.delete(["horse", "\ud800"]),
+    "restore with NUL": lambda kit: kit.restore("a\0b"),
+    "rename with NUL": lambda kit: kit.rename("a\0b", "b"),
+    "rename to a number": lambda kit: kit.rename("horse", 5),  # type: ignore[arg-type]
+    "rename to nothing": lambda kit: kit.rename("horse", None),  # type: ignore[arg-type]
+    "rename to NUL": lambda kit: kit.rename("horse", "a\0b"),
+    "user of a number": lambda kit: kit.acting_as(5),  # type: ignore[arg-type]
+    "user with NUL": lambda kit: kit.acting_as("a\0b"),
+    "facets of a number": lambda kit: kit.facets(5),  # type: ignore[arg-type]
+    "order of None": lambda kit: kit.assets(order_by=None),  # type: ignore[arg-type]
+    "order of a number": lambda kit: list(kit.iter_assets(order_by=5)),  # type: ignore[arg-type]
+    "columns of a number": lambda kit: kit.assets(columns=5),  # type: ignore[arg-type]
+    "columns of lists": lambda kit: kit.assets(columns=[["id"]]),  # type: ignore[list-item]
+    "batches of a word": lambda kit: list(kit.iter_assets(batch_size="five")),  # type: ignore[arg-type]
+    "batches of none": lambda kit: list(kit.iter_assets(batch_size=0)),
+    "page of a word": lambda kit: kit.page(limit="x"),  # type: ignore[arg-type]
+    "page after a number": lambda kit: kit.page(after=5),  # type: ignore[arg-type]
+    "purge of an odd digit": lambda kit: kit.purge("²d"),
+    "purge of all time": lambda kit: kit.purge("9" * 40 + "d"),
+    "query of a list": lambda kit: kit.query([]),  # type: ignore[arg-type]
+    "query of too many": lambda kit: kit.query("largest", limit=2**70),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_told_as_one(
+    kit: mt.MediaToolkit, horse: mt.Asset, mistake: Callable[[mt.MediaToolkit], object]
+) -> None:
+    with pytest.raises((mt.FilterError, mt.InvalidName)) as told:
+        mistake(kit)
+    assert told.value.message
+    assert kit.asset("horse") == horse
+
+
+def test_what_only_looks_like_a_mistake_is_none(kit: mt.MediaToolkit, horse: mt.Asset) -> None:
+    assert len(kit.page(limit=2**63 - 1).items) == len(kit.assets(limit=2**63 - 1)) == 1
+    assert sum(map(len, kit.iter_assets(batch_size=2**40))) == 1
+    assert kit.purge("9999999d") == kit.purge(timedelta.max) == 0
+    assert kit.assets(columns="public_id")["public_id"].tolist() == ["horse"]
+    answer = {**horse.raw, "version": 2**31, "context": {"custom": {"alt": None, "title": "x"}}}
+    kit.save_many([answer])
+    assert kit.asset("horse").context == {"title": "x"}

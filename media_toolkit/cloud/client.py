@@ -379,9 +379,11 @@ def check_name(public_id: str | None, folder: str | None = None) -> None:
     """
     if public_id is None and folder is None:
         return
-    full = "/".join(part for part in (folder, public_id) if part is not None)
+    full = "/".join(str(part) for part in (folder, public_id) if part is not None)
     wrong = sorted(FORBIDDEN_IN_PUBLIC_ID & set(full))
-    if not full or len(full) > MAX_PUBLIC_ID_CHARS:
+    if not all(isinstance(part, str | None) for part in (folder, public_id)):
+        reason = "is no text"
+    elif not full or len(full) > MAX_PUBLIC_ID_CHARS:
         reason = f"has {len(full)} characters; 1 to {MAX_PUBLIC_ID_CHARS} are allowed"
     elif wrong:
         reason = f"contains {' '.join(wrong)}"

@@ -130,13 +130,14 @@ class AssetStore:
 
         Raises:
             NotFound: when there is none. Conflict: when several share the public_id.
+            FilterError: when it is no name.
         """
+        public_id = filters.read_name("public_id", public_id)
         c = files.c
         wanted = sa.select(files).where(sa.or_(c.public_id == public_id, c.asset_id == public_id))
-        if resource_type is not None:
-            wanted = wanted.where(c.resource_type == resource_type)
-        if delivery_type is not None:
-            wanted = wanted.where(c.delivery_type == delivery_type)
+        for column, value in ((c.resource_type, resource_type), (c.delivery_type, delivery_type)):
+            if value is not None:
+                wanted = wanted.where(column == filters.read_name(str(column.key), value))
         wanted = wanted.order_by(c.deleted_at.desc().nulls_first())
         found = self._rows(wanted.limit(3), identity)
         rows = [row for row in found if row["deleted_at"] is None]

@@ -13,8 +13,10 @@ from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, FilterError, Forbidden, MediaToolkitError, NotFound
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
+from media_toolkit.store.filters import read_name
 from media_toolkit.store.schema import files
 
+_OLDEST = timedelta(days=1_000_000)
 _DELETED = {False: files.c.deleted_at.is_(None), True: files.c.deleted_at.is_not(None)}
 _INTEGERS = sa.ARRAY(sa.Integer)
 _IDENTITY = ("resource_type", "delivery_type", "public_id")
@@ -195,19 +197,23 @@ def read_age(age: str | timedelta) -> timedelta:
     """
     units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     if isinstance(age, timedelta):
-        return age
+        return min(age, _OLDEST)
     number, unit = str(age)[:-1], str(age)[-1:]
-    if not number.isdigit() or unit not in units:
+    try:
+        if unit not in units or not (number.isascii() and number.isdigit()):
+            raise ValueError(age)
+        # Postgres counts years from 4713 BC.
+        return min(timedelta(**{units[unit]: int(number)}), _OLDEST)
+    except (ValueError, OverflowError) as error:
         raise FilterError(
             f"not an age: {age!r}", hint="write it like 30d, 12h or 2w", ids=("older_than",)
-        )
-    return timedelta(**{units[unit]: int(number)})
+        ) from error
 
 
 def _keys(wanted: Any) -> Iterable[int | str | tuple[str, str, str]]:
     """What names a row: its id, its (resource_type, delivery_type, public_id), or a text."""
     if isinstance(wanted, str):
-        return [wanted]
+        return [read_name("asset", wanted)]
     if isinstance(wanted, Asset):
         return [wanted.identity if wanted.id is None else wanted.id]
     if hasattr(wanted, "columns"):
@@ -218,7 +224,7 @@ def _keys(wanted: Any) -> Iterable[int | str | tuple[str, str, str]]:
         raise FilterError(
             "a DataFrame of assets needs its column id", hint="pass rows of kit.assets()"
         )
-    if isinstance(wanted, Iterable):
+    if isinstance(wanted, Iterable) and not isinstance(wanted, bytes):
         return [key for one in wanted for key in _keys(one)]
     raise FilterError(
         f"not an asset: {wanted!r}",

@@ -111,9 +111,9 @@ def facets(
     unknown = [name for name in names if name not in FACETS]
     if unknown or not names:
         raise FilterError(
-            f"no facets of {', '.join(unknown) or 'nothing'}",
+            f"no facets of {', '.join(map(str, unknown)) or 'nothing'}",
             hint=f"known: {', '.join(FACETS)}",
-            ids=tuple(unknown),
+            ids=tuple(map(str, unknown)),
         )
     wanted.conditions()
 

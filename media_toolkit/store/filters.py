@@ -26,6 +26,7 @@ _BEGINNINGS: sa.ColumnElement[Any] = sa.literal_column(
     " '@' || cloudinary_files.user_id) COLLATE \"C\""
 )
 BEGINNING = 4
+_MOST_ROWS = 2**62
 # Postgres works a search through as a tree, and its stack ends at some ten thousand.
 MOST_WORDS = 5_000
 _WORD = re.compile(r"[^\W_]+")
@@ -164,13 +165,24 @@ def is_one_of(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[boo
     return column == (wanted[0] if len(wanted) == 1 else sa.any_(_texts(wanted)))
 
 
+def read_name(word: str, value: Any) -> str:
+    """What names one thing: a public_id, an asset_id, a user.
+
+    Raises:
+        FilterError: when it is no text, or holds what no text in Postgres does.
+    """
+    if not isinstance(value, str):
+        raise FilterError(f"{word} is no text: {value!r}", ids=(word,))
+    return _text(word, value)
+
+
 def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
     """`"-upload_timestamp"` → ORDER BY, with the row's id as the last word.
 
     Raises:
         FilterError: for a column that cannot be sorted by.
     """
-    name = order_by.removeprefix("-")
+    name = read_name("order_by", order_by).removeprefix("-")
     if name not in _SORTABLE:
         raise FilterError(
             f"cannot order by {name!r}", hint=f"known: {', '.join(_SORTABLE)}", ids=(name,)
@@ -192,6 +204,15 @@ def read_limit(limit: Any) -> int:
     number = _number("limit", limit)
     if number < 0:
         raise FilterError(f"limit is below zero: {number}", ids=("limit",))
+    # One more is read, to see whether there is more.
+    return min(number, _MOST_ROWS)
+
+
+def read_size(name: str, value: Any) -> int:
+    """A whole number from one on. Raises FilterError for anything else."""
+    number = _number(name, value)
+    if number < 1:
+        raise FilterError(f"{name} is below one: {number}", ids=(name,))
     return number
 
 

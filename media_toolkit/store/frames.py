@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -22,8 +22,6 @@ from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.schema import ASSET_COLUMNS, files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
     import pyarrow as pa
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
@@ -110,7 +108,8 @@ def write_parquet(
     """
     import pyarrow.parquet as pq
 
-    count = 0
+    # A link stays one: what it leads to is replaced.
+    path, count = path.resolve(), 0
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         writer = None
@@ -140,8 +139,10 @@ def _columns(names: Iterable[str] | None) -> list[sa.Column[Any]]:
     if names is None:
         return list(ASSET_COLUMNS)
     known = {c.name: c for c in ASSET_COLUMNS}
+    if not isinstance(names, Iterable):
+        raise FilterError(f"columns is no list of names: {names!r}", ids=("columns",))
     wanted = [names] if isinstance(names, str) else list(names)
-    unknown = [name for name in wanted if name not in known]
+    unknown = [name for name in wanted if not isinstance(name, str) or name not in known]
     if unknown or not wanted:
         raise FilterError(
             f"unknown column {', '.join(map(str, unknown)) or '(none asked for)'}",
@@ -172,8 +173,7 @@ def _batches(
     """Tables of `batch_size` rows; with `is_empty_wanted` one of no rows when none match."""
     import pyarrow as pa
 
-    if batch_size < 1:
-        raise FilterError(f"batch_size is below one: {batch_size}", ids=("batch_size",))
+    batch_size = filters.read_size("batch_size", batch_size)
     reading = _Reading(wanted, order_by, limit, columns)
     kept: list[pa.RecordBatch] = []
     rows, any_yet = 0, False
@@ -205,6 +205,7 @@ class _Reading:
     ) -> None:
         self.schema: pa.Schema | None = None
         self._names = [c.name for c in _columns(columns)]
+        filters.ordering(order_by)
         self._order = order_by.removeprefix("-")
         self._is_descending = order_by.startswith("-")
         self._key = (self._order, "id") if self._order in _KEEPS_PLACE else ()

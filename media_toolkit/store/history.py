@@ -11,7 +11,7 @@ from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, NotFound
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
-from media_toolkit.store.filters import read_moment
+from media_toolkit.store.filters import read_moment, read_name
 from media_toolkit.store.schema import files
 
 if TYPE_CHECKING:
@@ -65,11 +65,14 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
 
     Raises:
         NotFound: no such asset, or not for this caller to see. Conflict: several have the name.
+        FilterError: it is no asset and no name.
     """
     import pandas as pd
 
-    name = asset if isinstance(asset, str) else asset.asset_id or asset.public_id
-    values = {"id": None if isinstance(asset, str) else asset.id, "name": name}
+    values: dict[str, Any] = {"id": None, "name": asset}
+    if isinstance(asset, Asset):
+        values = {"id": asset.id, "name": asset.asset_id or asset.public_id}
+    name = read_name("asset", values["name"])
 
     def read(connection: sa.Connection) -> list[dict[str, Any]]:
         found = connection.execute(_FILE, values).all()

@@ -134,7 +134,7 @@ def named_frame(
         FilterError: an unknown name, or parameter. StoreError: as `sql_frame`.
     """
     known = _files()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise FilterError(f"no query {name!r}", hint=f"known: {', '.join(known)}", ids=(str(name),))
     _, defaults, text = known[name]
     unknown = sorted(set(params or {}) - set(defaults))

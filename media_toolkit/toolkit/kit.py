@@ -89,7 +89,11 @@ class MediaToolkit(Uploading, Reading, Changing):
         self._cloud = CloudSide(settings, account, database, self._store)
 
     def acting_as(self, user_id: str) -> MediaToolkit:
-        """The same account and database as another user; shares the connections."""
+        """The same account and database as another user; shares the connections.
+
+        Raises:
+            FilterError: for a user_id that is no text.
+        """
         other = object.__new__(MediaToolkit)
         other.__dict__.update(self.__dict__, identity=_identity(self.settings, user_id))
         return other
@@ -178,4 +182,7 @@ class MediaToolkit(Uploading, Reading, Changing):
 
 
 def _identity(settings: Settings, user_id: str) -> Identity:
+    from media_toolkit.store.filters import read_name
+
+    user_id = read_name("user_id", user_id)
     return Identity(user_id, "admin" if user_id in settings.admins else "user")

@@ -381,6 +381,7 @@ def test_pages_of_a_tag_follow_every_change(library: mt.MediaToolkit) -> None:
             "UPDATE cloudinary_files SET deleted_at = NULL WHERE version = 1006",
             "UPDATE cloudinary_files SET upload_timestamp = '2020-01-01' WHERE version = 1008",
             "UPDATE cloudinary_files SET tags = ARRAY['red', NULL] WHERE version = 1009",
+            "UPDATE cloudinary_files SET tags = '{many,many}' WHERE version = 1011",
             "DELETE FROM cloudinary_files WHERE version IN (3, 1010)",
         ):
             connection.execute(sa.text(change))
@@ -470,6 +471,16 @@ def test_parquet_is_whole_or_absent(library: mt.MediaToolkit, tmp_path: Path) ->
     with pytest.raises(mt.FilterError):
         library.to_parquet(tmp_path / "other.parquet", order_by="nothing")
     assert [p.name for p in tmp_path.iterdir()] == ["assets.parquet"]
+
+
+def test_parquet_follows_a_link(library: mt.MediaToolkit, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "assets.parquet", tmp_path / "disk" / "assets.parquet"
+    link.symlink_to(file)
+    for _ in range(2):
+        assert library.to_parquet(link) == pq.read_table(file).num_rows == 40
+        assert link.is_symlink()
+    assert [p.name for p in file.parent.iterdir()] == ["assets.parquet"]
 
 
 def test_sql_binds_names_and_numbers_and_keeps_the_dtypes(library: mt.MediaToolkit) -> None:
