@@ -12,12 +12,13 @@ from media_toolkit.errors import FilterError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
-from media_toolkit.store.matching import matching, words_of
+from media_toolkit.store.matching import Matching, matching, words_of
 from media_toolkit.store.schema import counts, files
 from media_toolkit.store.searching import Index, Search, estimates
 
 CAP = 10_000
 FACETS = ("user_id", "resource_type", "delivery_type", "format", "tags")
+_SAMPLED_ROWS = 50_000
 # What `cloudinary_files_counts` knows of an asset.
 _KINDS = {"user_id", "resource_type", "delivery_type", "format"}
 # One asset in so many is in the indexes `cloudinary_files_words_small_sample`, or `_words_sample`
@@ -95,6 +96,9 @@ def count(
         if size <= CAP:
             return Count(size)
         about = found.search.matching if found.search else estimates(connection, [found.thin()])[0]
+        if about <= CAP or wanted.context:
+            # Of rows just saved, and of what stands in a context, the planner knows nothing.
+            about = _sampled(connection, found)
         return Count(max(size, about), is_exact=False)
 
     return database.run(identity, read)
@@ -204,6 +208,17 @@ def _is_large(connection: sa.Connection, search: Search) -> bool:
         if size == enough or size * share < CAP:
             return size == enough
     return False
+
+
+def _sampled(connection: sa.Connection, found: Matching) -> int:
+    """About how many match, by those on some of the table's pages."""
+    total = max(1, estimates(connection, [sa.select(files.c.id)])[0])
+    share = min(1.0, _SAMPLED_ROWS / total)
+    pages = sa.tablesample(files, sa.func.system(100 * share))
+    # Named as the table is: inside the query the name means the rows on those pages.
+    rows: sa.Select[Any] = sa.select(*(sa.literal_column(name) for name in (*files.c.keys(), "words")))
+    some = found.thin().add_cte(rows.select_from(pages).cte(files.name))
+    return round(_size(connection, some) / share)
 
 
 def _size(connection: sa.Connection, some: sa.Select[Any]) -> int:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
@@ -96,6 +97,15 @@ class AssetFilter:
         wanted = _several("tags", self.tags)
         return wanted[0] if wanted is not None and len(set(wanted)) == 1 else None
 
+    @property
+    def typed(self) -> str:
+        """The text, its letters composed as the words of assets are: macOS writes them apart.
+
+        Raises:
+            FilterError: as `conditions`.
+        """
+        return unicodedata.normalize("NFC", _text("text", self.text or "")).strip()
+
     def conditions(self, first: sa.Table = files) -> list[sa.ColumnElement[bool]]:
         """The WHERE, as conditions to be joined by AND; every value is bound.
 
@@ -123,7 +133,7 @@ class AssetFilter:
         if folder := _text("folder", self.folder or "").strip("/"):
             below = c.folder.startswith(folder + "/", autoescape=True)
             found.append(sa.or_(c.folder == folder, below))
-        if text := _text("text", self.text or "").strip():
+        if text := self.typed:
             if len(_WORD.findall(text)) > MOST_WORDS:
                 raise FilterError(
                     f"text has more than {MOST_WORDS:,} words",

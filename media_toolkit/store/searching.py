@@ -119,7 +119,7 @@ def searched(connection: sa.Connection, wanted: AssetFilter, reads_kept: bool) -
     # A text without a word in it is still a condition; one of spaces is none.
     if len(every) == len(others):
         return None
-    typed = str(wanted.text).strip()
+    typed = wanted.typed
     words, is_indexed = _prepare(connection, typed, reads_kept)
     beginnings = sorted({w[: filters.BEGINNING] for w in words if len(w) >= filters.BEGINNING})
     of_beginnings = " ".join(beginnings)

@@ -110,6 +110,27 @@ def test_sql_says_that_a_row_is_no_value(
     assert len(library.sql(f"SELECT to_jsonb({row}) AS asset {rest}", params)) == 40
 
 
+def test_a_count_of_what_the_planner_cannot_know_is_of_the_right_size(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.save_many(
+        response(n, context={"custom": {"alt": "new" if n % 4 else "old"}}, tags=["fresh"])
+        for n in range(1_000, 9_000)
+    )
+    monkeypatch.setattr(facets, "CAP", 100)
+    monkeypatch.setattr(facets, "_SAMPLED_ROWS", 4_000)
+    for filters in (
+        {"context": {"alt": "new"}},
+        {"context": {"alt": "new"}, "tags": "fresh"},
+        {"context": {"alt": "new"}, "user_id": "ana", "text": "new"},
+    ):
+        count = library.count(**filters)
+        assert not count.is_exact
+        assert 4_000 < count < 9_000, filters
+    monkeypatch.setattr(facets, "_SAMPLED_ROWS", 10**9)
+    assert library.count(context={"alt": "new"}) == 6_000
+
+
 def test_a_pasted_page_of_text_is_searched_for_too(library: mt.MediaToolkit) -> None:
     text = " ".join(f"w{n:x}z" for n in range(4_999))
     library.save_many([response(900, context={"custom": {"alt": text}})])
