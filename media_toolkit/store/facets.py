@@ -216,8 +216,9 @@ def _sampled(connection: sa.Connection, found: Matching) -> int:
     share = min(1.0, _SAMPLED_ROWS / total)
     pages = sa.tablesample(files, sa.func.system(100 * share))
     # Named as the table is: inside the query the name means the rows on those pages.
-    rows: sa.Select[Any] = sa.select(*(sa.literal_column(name) for name in (*files.c.keys(), "words")))
-    some = found.thin().add_cte(rows.select_from(pages).cte(files.name))
+    columns = [sa.literal_column(name) for name in (*files.c.keys(), "words")]
+    rows: sa.Select[Any] = sa.select(*columns).select_from(pages)
+    some = found.thin().add_cte(rows.cte(files.name))
     return round(_size(connection, some) / share)
 
 
