@@ -216,7 +216,7 @@ def _sampled(connection: sa.Connection, found: Matching) -> int:
     share = min(1.0, _SAMPLED_ROWS / total)
     pages = sa.tablesample(files, sa.func.system(100 * share))
     # Named as the table is: inside the query the name means the rows on those pages.
-    columns = [sa.literal_column(name) for name in (*files.c.keys(), "words")]
+    columns: list[Any] = [sa.literal_column(name) for name in (*files.c.keys(), "words")]
     rows: sa.Select[Any] = sa.select(*columns).select_from(pages)
     some = found.thin().add_cte(rows.cte(files.name))
     return round(_size(connection, some) / share)
