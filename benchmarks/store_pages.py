@@ -65,6 +65,10 @@ def kinds(kit: mt.MediaToolkit, seed: int = 12) -> Iterator[Kind]:
         first, second = made.word(often(made.WORDS)), made.word(often(made.WORDS))
         return chance.choice((first, first[:5], f"{first} {second[:4]}"))
 
+    def folder() -> str:
+        """One that there is, or one with no asset in it."""
+        return "team/" + made.word(often(made.WORDS // 9) * chance.choice((9, 1)))
+
     def type_and_format() -> dict[str, str]:
         kind, extension = chance.choice(_TYPES)
         return {"resource_type": kind, "format": extension}
@@ -106,6 +110,9 @@ def kinds(kit: mt.MediaToolkit, seed: int = 12) -> Iterator[Kind]:
     )
     yield Kind("count by words", 100, lambda: count(text=words()))
     yield Kind("count by user and words", 100, lambda: count(user_id=user(), text=words()))
+    yield Kind("folder", 100, lambda: page(limit=_PAGE, folder=folder()))
+    yield Kind("user and folder", 100, lambda: page(limit=_PAGE, user_id=user(), folder=folder()))
+    yield Kind("count by folder", 100, lambda: count(folder=folder()))
 
 
 def _deep_pages(kit: mt.MediaToolkit) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from media_toolkit.store import filters, history
 from media_toolkit.store.columns import ahead, frame_of, to_pandas
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
+from media_toolkit.store.matching import walk_setting
 from media_toolkit.store.schema import ASSET_COLUMNS, files
 
 if TYPE_CHECKING:
@@ -57,12 +58,15 @@ def assets_frame(
         FilterError: for a word, column or value that cannot be read. Unavailable: no Postgres.
     """
     query = _select(wanted, order_by, limit, columns)
+    setting = None
     if as_of is not None:
         query = history.as_of(query, as_of)
+    elif limit is not None:
+        setting = walk_setting(wanted)
     statement, values = _through_settings(query)
 
     def fetch(connection: ArrowConnection) -> pd.DataFrame:
-        with _executed(connection, statement, values) as cursor:
+        with _executed(connection, statement, values, setting) as cursor:
             reader = _reader(cursor)
             # Closed before the cursor is: ended under a thread that reads, ADBC crashes Python.
             with closing(ahead(reader)) as batches:
@@ -211,13 +215,14 @@ class _Reading:
         self._key = (self._order, "id") if self._order in _KEEPS_PLACE else ()
         everything = dict.fromkeys([*self._names, *self._key])
         self._query = _select(wanted, order_by, None, everything)
+        self._setting = None if limit is None else walk_setting(wanted)
         self._left = None if limit is None else filters.read_limit(limit)
         self._last: tuple[Any, ...] | None = None
 
     def rest(self, connection: ArrowConnection) -> Generator[pa.RecordBatch]:
         """The rows that have not come yet."""
         statement, values = _through_settings(self._remaining())
-        with _executed(connection, statement, values) as cursor:
+        with _executed(connection, statement, values, self._setting) as cursor:
             reader = _reader(cursor)
             for batch in reader:
                 if batch.num_rows:
@@ -294,13 +299,23 @@ def _as_text(value: Any) -> str:
 
 @contextmanager
 def _executed(
-    connection: ArrowConnection, statement: str, values: Mapping[str, str]
+    connection: ArrowConnection,
+    statement: str,
+    values: Mapping[str, str],
+    setting: sa.ColumnElement[str] | None,
 ) -> Iterator[ArrowCursor]:
     values = {**_PLANNING, **values}
     with connection.cursor() as cursor:
         calls = [f"set_config('{name}', ${n}, true)" for n, name in enumerate(values, 1)]
         cursor.execute(f"SELECT {', '.join(calls)}", tuple(values.values()))
         cursor.fetchall()
+        if setting is not None:
+            asked = sa.select(setting).compile(
+                dialect=_DIALECT, compile_kwargs={"render_postcompile": True}
+            )
+            found = asked.construct_params()
+            cursor.execute(str(asked), tuple(found[name] for name in asked.positiontup or ()))
+            cursor.fetchall()
         cursor.adbc_statement.set_options(
             **{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)}
         )

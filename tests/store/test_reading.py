@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 import media_toolkit as mt
 from media_toolkit.identity import Identity
-from media_toolkit.store import facets, searching
+from media_toolkit.store import facets, matching, searching
 from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.filters import SEVERAL
 
@@ -440,6 +440,33 @@ def test_a_page_says_where_it_stands(library: mt.MediaToolkit) -> None:
     library.save_many([response(n) for n in (50, 51)])
     assert library.page(limit=15, after=first.next_cursor).position == 18
     assert library.page(limit=15, before=second.previous_cursor).position == 3
+
+
+@pytest.mark.parametrize("few", [0, 3, 1000])
+def test_folders_are_read_the_same_way_or_the_other(
+    library: mt.MediaToolkit, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ["a", "a/b", "a/b/c", "a0", "a.", "b_", "bx", "ä/ö", "ä"]
+    library.save_many(
+        response(n, asset_folder=places[n % len(places)], version=5000 + n)
+        for n in range(500, 500 + 4 * len(places))
+    )
+    monkeypatch.setattr(matching, "_FEW", few)
+    for folder, inside in (
+        ("a", ["a", "a/b", "a/b/c"]), ("a/b", ["a/b", "a/b/c"]), ("/a0/", ["a0"]), ("b_", ["b_"]),
+        ("ä", ["ä", "ä/ö"]), ("none", []), ("A", []),
+    ):  # fmt: skip
+        wanted = library.assets(folder=folder, limit=100)
+        assert sorted(set(wanted["folder"])) == inside
+        assert len(wanted) == 4 * len(inside) == library.count(folder=folder)
+        for more in ({}, {"tags": "spring"}, {"text": "tulip"}, {"user_id": "ana"}):
+            found = library.assets(folder=folder, **more)["id"].tolist()
+            items = library.page(limit=100, folder=folder, **more).items
+            assert [asset.id for asset in items] == found
+            assert library.assets(folder=folder, limit=2, **more)["id"].tolist() == found[:2]
+            assert library.facets("format", folder=folder, **more).counted == len(found)
+            parts = library.iter_assets(folder=folder, limit=3, batch_size=1, **more)
+            assert [part["id"].iloc[0] for part in parts] == found[:3]
 
 
 def test_a_page_whose_assets_are_deleted_by_now_leads_back_to_those_that_are_not(
