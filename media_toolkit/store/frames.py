@@ -302,7 +302,7 @@ def _executed(
     connection: ArrowConnection,
     statement: str,
     values: Mapping[str, str],
-    setting: sa.ColumnElement[str] | None,
+    setting: sa.ColumnElement[str] | None = None,
 ) -> Iterator[ArrowCursor]:
     values = {**_PLANNING, **values}
     with connection.cursor() as cursor:
