@@ -32,9 +32,9 @@ from media_toolkit.asset import Asset
 from media_toolkit.embedded.stack import EmbeddedStack
 from media_toolkit.identity import Identity
 from media_toolkit.store import rows as copying
-from media_toolkit.store import saving
 from media_toolkit.store.database import Database
 from media_toolkit.store.schema import ASSET_COLUMNS, files
+from media_toolkit.store.upsert import WRITTEN
 
 USER = "benchmark"
 SAVED = 100_000
@@ -275,7 +275,7 @@ def _executemany(database: Database, rows: Sequence[dict[str, Any]]) -> None:
     upsert = insert(files)
     upsert = upsert.on_conflict_do_update(
         index_elements=["resource_type", "delivery_type", "public_id"],
-        set_={name: upsert.excluded[name] for name in saving._WRITTEN},
+        set_={name: upsert.excluded[name] for name in WRITTEN},
         where=files.c.version <= upsert.excluded.version,
     )
     with database.begin(Identity(USER)) as connection:

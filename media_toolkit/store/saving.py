@@ -23,6 +23,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import diagnosis, is_of_data
 from media_toolkit.store.rows import COLUMNS, CopyText, as_row, refusal
+from media_toolkit.store.upsert import Upsert
 
 T = TypeVar("T")
 
@@ -30,10 +31,7 @@ BATCH_ROWS = 100_000
 # Below this, one JSON parameter is cheaper than making a temporary table.
 COPY_FROM_ROWS = 500
 
-# A row's user_id never changes.
-_WRITTEN = [name for name in COLUMNS if name != "user_id"]
 _COLUMNS = ", ".join(COLUMNS)
-
 _STAGE = f"""
 CREATE TEMPORARY TABLE media_toolkit_incoming ON COMMIT DROP AS
 SELECT {_COLUMNS} FROM cloudinary_files WITH NO DATA
@@ -49,105 +47,8 @@ _SHORTEN = (
 )
 _STAGED = "pg_temp.media_toolkit_incoming"
 _GIVEN = "jsonb_populate_recordset(NULL::cloudinary_files, CAST(:rows AS jsonb)) WITH ORDINALITY"
-
-
-def _names(row: str) -> str:
-    return f"({row}.resource_type, {row}.delivery_type, {row}.public_id)"
-
-
-# `old` is the row that stands, `new` the one that comes. A message that comes late or twice
-# changes nothing, and brings a deleted row back only if it tells of a later upload.
-_NOT_OLDER = "(old.version IS NULL OR new.version >= old.version)"
-_IS_SAME_UPLOAD = (
-    "(old.version = new.version AND coalesce(old.asset_id = new.asset_id, true)"
-    " AND coalesce(old.etag = new.etag, true))"
-)
-# Edits and renames leave `raw` as it is, and the version as well: the answer that a row was made
-# from, coming again, would undo them.
-_IS_NEWS = (
-    "(:is_current OR old.version IS DISTINCT FROM new.version"
-    " OR old.raw <> new.raw OR new.raw = '{}')"
-)
-# Of the same upload, what an answer does not speak of is as it was: listings know no phash, and
-# tags and context only where they are asked for.
-_OF_LABELS = ("tags", "context")
-_OF_NAMES = ("public_id", "resource_type", "delivery_type", "media_url", "version")
-
-
-def _taken(name: str) -> str:
-    if name in _OF_NAMES:
-        return f"new.{name}"
-    if name in _OF_LABELS:
-        is_silent = f"(new.raw <> '{{}}' AND NOT new.raw ? '{name}' OR NOT {_IS_NEWS})"
-        kept = f"{_IS_SAME_UPLOAD} AND NOT :is_current AND {is_silent}"
-    elif name == "raw":
-        kept = f"{_IS_SAME_UPLOAD} AND new.raw = '{{}}'"
-    else:
-        kept = f"{_IS_SAME_UPLOAD} AND new.{name} IS NULL"
-    return f"CASE WHEN {kept} THEN old.{name} ELSE new.{name} END"
-
-
-_DIFFERS = (
-    f"({_IS_NEWS} AND ROW({', '.join(f'old.{n}' for n in _WRITTEN)})"
-    f" IS DISTINCT FROM ROW({', '.join(map(_taken, _WRITTEN))})"
-    " AND (old.deleted_at IS NULL OR :revive OR new.version > old.version)"
-    " OR (old.deleted_at IS NOT NULL AND :revive))"
-)
-_SET = ", ".join(f"{name} = {_taken(name)}" for name in _WRITTEN)
-_MINE = "(old.user_id = new.user_id OR :is_admin)"
-
-# A rename in Cloudinary keeps asset_id: the row moves with it instead of colliding.
-_MOVED = """
-SELECT EXISTS (
-    SELECT FROM {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
-    WHERE {old} <> {new})
-"""
-# It gives its name free in the same batch.
-_MOVES_AWAY = """
-EXISTS (
-    SELECT FROM {source} AS other
-    WHERE other.asset_id = there.asset_id AND {other} <> {there} AND {leaves})
-"""
-# A newer upload under that name: the message is a late one of the time before it.
-_IS_TAKEN = """
-NOT :is_current AND EXISTS (
-    SELECT FROM cloudinary_files AS there WHERE {there} = {new} AND there.id <> old.id
-    AND there.deleted_at IS NULL AND there.version > new.version AND NOT {moves_away})
-"""
-_FOLLOWS = """
-old.asset_id = new.asset_id AND {mine} AND {old} <> {new}
-AND {not_older} AND {is_news} AND NOT ({is_taken})
-"""
-# Who else stands under the new name was overwritten by the rename: Cloudinary has it no more.
-_CLEAR_THE_WAY = """
-DELETE FROM cloudinary_files AS there
-USING {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
-WHERE {there} = {new} AND there.id <> old.id AND {follows} AND NOT {moves_away}
-"""
-# Names may change hands in a ring, and no order of moves suits: who gives one up leaves first.
-# sql/migrations/0039_names_that_change_hands.sql keeps this step out of the history.
-_STEP_ASIDE = """
-UPDATE cloudinary_files AS old SET public_id = E'\\x01' || old.id || E'\\x01' || old.public_id
-FROM {source} AS new
-WHERE {follows} AND EXISTS (SELECT FROM {source} AS other WHERE {other} = {old})
-"""
-_FOLLOW = "UPDATE cloudinary_files AS old SET {taken} FROM {source} AS new WHERE {follows}"
-# What stands there as it comes, or stands already under the name that it has moved on to.
-_KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, false)"
-_LATE = "old.asset_id = new.asset_id AND {old} <> {new} AND {mine}"
-_NOT_THERE = "NOT EXISTS (SELECT FROM cloudinary_files AS old WHERE {condition})"
-_DROP = "DELETE FROM {source} AS new USING cloudinary_files AS old WHERE {condition}"
-_UPSERT = f"""
-WITH written AS (
-    INSERT INTO cloudinary_files AS stood ({_COLUMNS})
-    SELECT {_COLUMNS} FROM {{source}} AS new {{which}}
-    ON CONFLICT (resource_type, delivery_type, public_id) DO UPDATE
-    SET {{taken_now}}, deleted_at = NULL
-    -- Another user's row is let through, for row-level security to refuse aloud.
-    WHERE NOT {{mine_now}} OR ({{not_older_now}} AND {{differs_now}})
-    RETURNING xmax = 0 AS inserted)
-SELECT count(*) FILTER (WHERE inserted) AS inserted, count(*) AS written FROM written
-"""
+_FROM_GIVEN = Upsert(_GIVEN, is_staged=False)
+_FROM_STAGED = Upsert(_STAGED, is_staged=True)
 _TAKEN = sa.text("""
 SELECT * FROM media_toolkit_rules.taken(
     CAST(:resource_types AS text[]), CAST(:delivery_types AS text[]),
@@ -169,61 +70,6 @@ class SaveReport:
             self.updated + other.updated,
             self.unchanged + other.unchanged,
         )
-
-
-class _Statements:
-    """The statements of one save, reading what comes from `source`.
-
-    Rows are written in the order in which they come: the last is the newest. A join gives its
-    rows in any order, so staged rows that need no writing are deleted beforehand, and given
-    ones are sorted.
-    """
-
-    def __init__(self, source: str, is_staged: bool) -> None:
-        words = {
-            "source": source,
-            "old": _names("old"),
-            "new": _names("new"),
-            "there": _names("there"),
-            "other": _names("other"),
-            "not_older": _NOT_OLDER,
-            "differs": _DIFFERS,
-            "is_news": _IS_NEWS,
-            "leaves": _renamed(f"{_NOT_OLDER} AND {_IS_NEWS}", "there", "other"),
-            "taken": _SET,
-            "mine": _MINE,
-            "mine_now": _at_conflict(_MINE),
-            "not_older_now": _at_conflict(_NOT_OLDER),
-            "differs_now": _at_conflict(_DIFFERS),
-            "taken_now": _at_conflict(_SET),
-        }
-        words["moves_away"] = _MOVES_AWAY.format(**words)
-        words["is_taken"] = _IS_TAKEN.format(**words)
-        words["follows"] = _FOLLOWS.format(**words)
-        known, late = _KNOWN.format(**words), _LATE.format(**words)
-        which = ""
-        if not is_staged:
-            there = " AND ".join(_NOT_THERE.format(condition=c) for c in (known, late))
-            which = f"WHERE {there} ORDER BY ordinality"
-        self.moved = sa.text(_MOVED.format(**words))
-        self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
-        self.step_aside = sa.text(_STEP_ASIDE.format(**words))
-        self.follow = sa.text(_FOLLOW.format(**words))
-        self.drop_late = sa.text(_DROP.format(source=source, condition=late))
-        self.drop_known = sa.text(_DROP.format(source=source, condition=known))
-        self.upsert = sa.text(_UPSERT.format(which=which, **words))
-
-
-def _at_conflict(condition: str) -> str:
-    return _renamed(condition, "stood", "excluded")
-
-
-def _renamed(condition: str, old: str, new: str) -> str:
-    return condition.replace("old.", f"{old}.").replace("new.", f"{new}.")
-
-
-_FROM_GIVEN = _Statements(_GIVEN, is_staged=False)
-_FROM_STAGED = _Statements(_STAGED, is_staged=True)
 
 
 def save_batch(
