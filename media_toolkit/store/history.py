@@ -89,10 +89,10 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
                 hint="pass the Asset or its asset_id",
                 ids=(name,),
             )
-        events = connection.execute(_EVENTS, {"file": found[0].id}).mappings()
-        return [dict(row) for row in events]
+        rows = connection.execute(_EVENTS, {"file": found[0].id}).mappings()
+        return [dict(row) for row in rows]
 
-    events = database.run(identity, read)
+    events = _without_steps_aside(database.run(identity, read))
     for event in events:
         old, new = (_kept(event.pop(side)) for side in ("old", "new"))
         event["changes"] = {
@@ -121,6 +121,27 @@ def as_of(query: sa.Select[Any], moment: datetime | date | str) -> sa.Select[Any
         .select_from(stood.alias("stood"))
         .cte(files.name)
     )
+
+
+def _without_steps_aside(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where names change hands within a batch, a row steps aside first (store/upsert.py): that
+    and what comes next are one event."""
+    kept: list[dict[str, Any]] = []
+    aside = None
+    for event in events:
+        if aside is not None and aside["changed_by"] == event["changed_by"]:
+            kept.pop()
+            event = {**event, "old": aside["old"]}
+        aside = None
+        kept.append(event)
+        name = (event["new"] or {}).get("public_id", "")
+        if event["operation"] == "rename" and name == _aside(event["old"]):
+            aside = event
+    return kept
+
+
+def _aside(row: dict[str, Any]) -> str:
+    return f"\x01{row['id']}\x01{row['public_id']}"
 
 
 def _kept(row: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -117,6 +117,12 @@ def _name(value: Any) -> str:
     return _optional_name(value) or ""
 
 
+def _public_id(value: Any) -> str:
+    if (name := _name(value)).startswith("\x01"):
+        raise _Unfit("begins with chr(1), as only a row does that makes way for another")
+    return name
+
+
 def _optional_name(value: Any) -> str | None:
     """Text that tells assets apart: without its NUL it would be another's."""
     if isinstance(value, str) and "\0" in value:
@@ -274,6 +280,12 @@ def _write_name(value: str) -> str:
     return _write_text(value)
 
 
+def _write_public_id(value: str) -> str:
+    if value[:1] == "\x01":
+        raise _Unfit("is to be looked at")
+    return _write_name(value)
+
+
 def _write_texts(value: Sequence[str]) -> str:
     if not isinstance(value, tuple | list):
         raise _Unfit("is to be looked at")
@@ -324,7 +336,7 @@ def _write_plain(value: Mapping[str, Any]) -> str:
 # id and upload_timestamp are its own.
 _COLUMNS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], str]]] = {
     "user_id": (_name, _write_name),
-    "public_id": (_name, _write_name),
+    "public_id": (_public_id, _write_public_id),
     "media_url": (_name, _write_name),
     "resource_type": (_name, _write_name),
     "asset_id": (_optional_name, _write_text),

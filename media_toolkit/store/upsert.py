@@ -87,7 +87,7 @@ USING {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_i
 WHERE {there} = {new} AND there.id <> old.id AND {follows} AND NOT {moves_away}
 """
 # Names may change hands in a ring, and no order of moves suits: who gives one up leaves first.
-# sql/migrations/0039_names_that_change_hands.sql keeps this step out of the history.
+# `history` shows the two steps as one.
 _STEP_ASIDE = """
 UPDATE cloudinary_files AS old SET public_id = E'\\x01' || old.id || E'\\x01' || old.public_id
 FROM {source} AS new

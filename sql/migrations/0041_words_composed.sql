@@ -32,10 +32,22 @@ BEGIN
 END $$;
 
 -- The rows whose words change; nothing else of them does, which is no event of their history.
-ALTER TABLE cloudinary_files DISABLE TRIGGER USER;
+CREATE TEMPORARY TABLE media_toolkit_resting ON COMMIT DROP AS
+    SELECT tgname FROM pg_trigger
+    WHERE tgrelid = 'cloudinary_files'::regclass AND NOT tgisinternal AND tgenabled = 'O';
+DO $$ DECLARE trigger TEXT; BEGIN
+    FOR trigger IN SELECT tgname FROM media_toolkit_resting LOOP
+        EXECUTE format('ALTER TABLE cloudinary_files DISABLE TRIGGER %I', trigger);
+    END LOOP;
+END $$;
 UPDATE cloudinary_files SET public_id = public_id
 WHERE public_id || ' ' || coalesce(original_filename, '') || ' ' || array_to_string(tags, ' ', '')
         || ' ' || context::text IS NOT NFC NORMALIZED
    OR public_id || ' ' || coalesce(original_filename, '') || ' ' || array_to_string(tags, ' ', '')
         || ' ' || context::text ~ '[[:upper:]]{2}[[:lower:]]';
-ALTER TABLE cloudinary_files ENABLE TRIGGER USER;
+SET CONSTRAINTS ALL IMMEDIATE;
+DO $$ DECLARE trigger TEXT; BEGIN
+    FOR trigger IN SELECT tgname FROM media_toolkit_resting LOOP
+        EXECUTE format('ALTER TABLE cloudinary_files ENABLE TRIGGER %I', trigger);
+    END LOOP;
+END $$;

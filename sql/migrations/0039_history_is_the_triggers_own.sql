@@ -1,7 +1,9 @@
--- Where names change hands within one batch, in a row or in a ring, each row that gives up its name
--- steps aside first, under chr(1), its id, chr(1) and the name. No moment of that is to be seen: it
--- is no event of the history, and what comes next is recorded as from the name before.
+-- Nobody but the triggers of `cloudinary_files` writes its history and its counts: their functions
+-- act as the owner, and anybody could have put them on a table of their own.
+REVOKE ALL ON FUNCTION media_toolkit_rules.record_inserts, media_toolkit_rules.record_updates,
+    media_toolkit_rules.record_deletes, media_toolkit_rules.count_changes FROM PUBLIC;
 
+-- A column of the team's own may be of a type that has no equality, such as json: bytes have it.
 CREATE OR REPLACE FUNCTION media_toolkit_rules.record_updates() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET enable_nestloop = off AS $$
 BEGIN
@@ -14,22 +16,25 @@ BEGIN
                   <> (now.resource_type, now.delivery_type, now.public_id) THEN 'rename'
              ELSE 'update' END,
         clock_timestamp(), coalesce(auth.user_id(), SESSION_USER), was.user_id,
-        CASE WHEN starts_with(was.public_id, chr(1) || was.id || chr(1))
-             THEN jsonb_set(to_jsonb(was) - 'words', '{public_id}', to_jsonb(
-                 substr(was.public_id, length(chr(1) || was.id || chr(1)) + 1)))
-             ELSE to_jsonb(was) - 'words' END
+        to_jsonb(was) - 'words'
     FROM before_rows AS was JOIN after_rows AS now USING (id)
-    WHERE was IS DISTINCT FROM now
-      AND (now.public_id <> chr(1) || now.id || chr(1) || was.public_id
-           OR to_jsonb(now) - ARRAY['public_id', 'words']
-              <> to_jsonb(was) - ARRAY['public_id', 'words']);
+    WHERE was *<> now;
     RETURN NULL;
 END $$;
+
+-- An asset is found by what it was: by a name that it had, and by its asset_id where another asset
+-- has taken its row.
+CREATE INDEX cloudinary_files_history_renamed
+    ON cloudinary_files_history ((old ->> 'public_id')) WHERE operation = 'rename';
+CREATE INDEX cloudinary_files_history_of_asset
+    ON cloudinary_files_history ((old ->> 'asset_id')) WHERE old IS NOT NULL;
 
 DO $$ DECLARE
     place TEXT := (SELECT relnamespace::regnamespace::text FROM pg_class
                    WHERE oid = 'cloudinary_files'::regclass);
 BEGIN
+    -- The table may have been adopted in a schema of its own.
+    EXECUTE format('GRANT USAGE ON SCHEMA %s TO media_toolkit_app', place);
     -- No table of the caller's may stand before ours: temporary ones come last.
     EXECUTE format('ALTER FUNCTION media_toolkit_rules.record_updates() SET search_path = %I, pg_temp',
                    place);
