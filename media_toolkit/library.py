@@ -85,7 +85,7 @@ class Library:
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
-            return self._store.save(asset, identity, revive=True, is_current=True)
+            return self._store.save(asset, identity, revive=True)
         except StoreError as error:
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
@@ -222,9 +222,16 @@ class Library:
                 hint="choose another name, or let kit.delete and kit.purge('0m') free this one",
                 ids=(new_public_id,),
             )
-        answer = self._client.rename(
-            row.public_id, new_public_id, row.resource_type, row.delivery_type
-        )
+        try:
+            answer = self._client.rename(
+                row.public_id, new_public_id, row.resource_type, row.delivery_type
+            )
+        except NotFound:
+            # Renamed already, by a call that ended before the row followed?
+            there = self._where_it_is(row)
+            if there is None or there.identity != target:
+                raise
+            answer = dict(there.raw)
         with _already_in_cloudinary("the new name"):
             return self._changes.rename(row, Asset.from_response(answer, row.user_id), identity)
 
@@ -250,11 +257,32 @@ class Library:
         age, done = read_age(older_than), 0
 
         def destroy(asset: Asset) -> None:
-            self._client.destroy(asset.public_id, asset.resource_type, asset.delivery_type)
+            there = self._where_it_is(asset)
+            if there is not None:
+                self._client.destroy(there.public_id, there.resource_type, there.delivery_type)
 
         while gone := self._changes.purge(age, identity, destroy):
             done += gone
         return done
+
+    def _where_it_is(self, asset: Asset) -> Asset | None:
+        """The asset under the name that it has in Cloudinary; None when it is not there.
+
+        Another may have its former name by now. It costs an Admin call only then.
+        """
+        if asset.asset_id is None:
+            return asset
+        try:
+            known = self._client.explicit(asset.public_id, asset.resource_type, asset.delivery_type)
+            if known.get("asset_id") in (None, asset.asset_id):
+                return asset
+        except NotFound:
+            pass
+        try:
+            found = self._client.resource_by_asset_id(asset.asset_id)
+        except NotFound:
+            return None
+        return None if found.get("placeholder") else Asset.from_response(found, asset.user_id)
 
     def _is_in_cloudinary(self, name: tuple[str, str, str]) -> bool:
         resource_type, delivery_type, public_id = name

@@ -201,6 +201,32 @@ def test_a_rename_onto_a_name_of_the_table_alone_is_refused_before_cloudinary_is
     assert kit.rename(horse, "rocket").public_id == "rocket"
 
 
+def test_a_purge_destroys_the_asset_and_not_who_has_its_name_by_now(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    rocket = kit.acting_as("bob").upload(sample_media / "rocket.jpg", public_id="rocket")
+    gone = kit.upload(sample_media / "coffee.png", public_id="gone")
+    kit.delete([horse, gone])
+    kit._client.rename("horse", "old horse")
+    kit._client.rename("rocket", "horse")
+    kit._client.destroy("gone")
+    assert kit.purge("0m") == 2
+    assert kit._client.resource("horse")["asset_id"] == rocket.asset_id
+    with pytest.raises(mt.NotFound):
+        kit._client.resource("old horse")
+
+
+def test_a_rename_whose_row_did_not_follow_is_mended_by_the_same_call(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    kit._client.rename("horse", "mare")
+    assert kit.asset("horse") == horse
+    assert kit.rename("horse", "mare").asset_id == horse.asset_id
+    assert kit.asset("mare").id == horse.id
+    with pytest.raises(mt.NotFound):
+        kit.rename("horse", "mare")
+
+
 def test_deleted_is_hidden_restored_is_back_purged_is_gone(
     kit: mt.MediaToolkit, horse: mt.Asset
 ) -> None:

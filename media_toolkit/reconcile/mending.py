@@ -117,6 +117,7 @@ class Mender:
         self._listings = listings
         self._intents = intents
         self._identity = identity
+        self._former: Mapping[str, tuple[str, bool]] = {}
         self._adopts = adopts
 
     def mend(
@@ -135,6 +136,10 @@ class Mender:
                 hint=f"known: {', '.join(get_args(Direction))}",
                 ids=(direction,),
             )
+        self._former = self._store.former_owners(
+            [one.asset_id for one in differences if one.asset_id and one.user_id is None],
+            self._identity,
+        )
         before = budget.spent
         report = MendReport(intents=intents, is_dry_run=dry_run)
         stopped = ""
@@ -166,6 +171,14 @@ class Mender:
         if one.user_id is not None and not self._identity.may_write(one.user_id):
             detail = f"belongs to {one.user_id}: for the owner or an admin"
             return Mended(one, action, "refused", detail)
+        owner, is_deleted = self._former.get(one.asset_id or "", (None, False))
+        if one.kind == "only_in_cloudinary" and owner is not None:
+            if is_deleted:
+                return Mended(one, action, "left", "was deleted here: kit.save brings it back")
+            if not self._identity.may_write(owner):
+                detail = f"belongs to {owner}: for the owner or an admin"
+                return Mended(one, action, "refused", detail)
+            return None
         if one.kind == "only_in_cloudinary" and self._identity.role != "admin":
             if self._is_signed_for_another(one, intent):
                 detail = "signed for another user: for them or an admin"
@@ -231,7 +244,9 @@ class Mender:
 
     def _save(self, one: Difference, intent: Intent | None, fresh: Mapping[str, Any]) -> bool:
         is_new = one.kind == "only_in_cloudinary"
-        owner = one.user_id or (intent.user_id if intent else self._identity.user_id)
+        former, _ = self._former.get(one.asset_id or "", (None, False))
+        asked = intent.user_id if intent else self._identity.user_id
+        owner = one.user_id or former or asked
         asset = Asset.from_response(fresh, owner)
         row = None if is_new else self._row_if_there(one)
         if row is not None:

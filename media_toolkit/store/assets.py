@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, NotFound
 from media_toolkit.identity import Identity
-from media_toolkit.store import facets, filters, saving
+from media_toolkit.store import facets, filters, history, saving
 from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
@@ -118,6 +118,12 @@ class AssetStore:
         c = files.c
         named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id) == sa.tuple_(*name)
         return bool(self._rows(sa.select(c.id).where(named), identity))
+
+    def former_owners(
+        self, asset_ids: Iterable[str], identity: Identity
+    ) -> dict[str, tuple[str, bool]]:
+        """asset_id → whose its row was and whether it was deleted, of those that had one."""
+        return history.former_owners(self._database, identity, asset_ids)
 
     def get(
         self,

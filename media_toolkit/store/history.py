@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,12 @@ SELECT id, kind, rank, is_deleted FROM (
     (SELECT file_id, '', 3, true, id FROM cloudinary_files_history
      WHERE operation = 'rename' AND old ->> 'public_id' = :name ORDER BY id DESC LIMIT 1)
 ) AS known ORDER BY rank, is_deleted, newest DESC LIMIT 2
+""")
+_FORMER = sa.text("""
+SELECT DISTINCT ON (old ->> 'asset_id') old ->> 'asset_id' AS asset_id, user_id,
+    old ->> 'deleted_at' IS NOT NULL AS is_deleted
+FROM cloudinary_files_history WHERE old ->> 'asset_id' = ANY(CAST(:asset_ids AS text[]))
+ORDER BY old ->> 'asset_id', id DESC
 """)
 _EVENTS = sa.text("""
 SELECT changed_at, changed_by, operation, old,
@@ -106,6 +113,18 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
     return frame.astype(
         {"changed_at": "datetime64[us, UTC]", "changed_by": "string", "operation": "string"}
     )
+
+
+def former_owners(
+    database: Database, identity: Identity, asset_ids: Iterable[str]
+) -> dict[str, tuple[str, bool]]:
+    """asset_id → whose its last row was, and whether it was deleted; of those that had one.
+
+    For assets that have none: another has taken their name, and with it their row or its place.
+    """
+    values = {"asset_ids": list(asset_ids)}
+    rows = database.run(identity, lambda k: k.execute(_FORMER, values).all())
+    return {row.asset_id: (row.user_id, row.is_deleted) for row in rows}
 
 
 def as_of(query: sa.Select[Any], moment: datetime | date | str) -> sa.Select[Any]:

@@ -74,6 +74,12 @@ _HIDE = sa.text("""
 UPDATE cloudinary_files SET deleted_at = COALESCE(deleted_at, NOW())
 WHERE id = :id AND (version IS NULL OR version <= :version)
 """)
+# Uploaded under that name since: of the rename is told late, and its asset has left the name.
+_TAKEN_SINCE = sa.text("""
+SELECT id FROM cloudinary_files
+WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
+  AND version > :told_at
+""")
 _REPLACED = sa.text("""
 DELETE FROM cloudinary_files
 WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
@@ -285,6 +291,9 @@ class NotificationStore:
             "folder": asset.folder,
             "media_url": asset.media_url,
         }
+        taken = connection.scalar(_TAKEN_SINCE, {**values, "told_at": int(told_at.timestamp())})
+        if taken is not None:
+            return False
         # Whatever went by that name was overwritten in Cloudinary.
         connection.execute(_REPLACED, values)
         connection.execute(_RENAME, values)

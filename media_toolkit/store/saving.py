@@ -171,10 +171,16 @@ def write(
         _copy(connection, assets)
     is_staged = statements is _FROM_STAGED
     followed = 0
-    if connection.scalar(statements.moved, values):
-        connection.execute(statements.clear_the_way, values)
-        connection.execute(statements.step_aside, values)
-        followed = connection.execute(statements.follow, values).rowcount
+    if moved := set(connection.scalars(statements.moved, values)):
+        connection.execute(statements.lock, values)
+        try:
+            followed = _follow(connection, statements, values)
+        except sa.exc.IntegrityError:
+            # One that should have given its name up keeps it, as what is told of it is late.
+            for asset in sorted(assets, key=lambda a: a.version or 0):
+                if asset.asset_id in moved:
+                    alone = {**values, "rows": given([asset])}
+                    followed += _follow(connection, _FROM_GIVEN, alone)
         if is_staged:
             connection.execute(statements.drop_late, values)
     if is_staged:
@@ -182,6 +188,14 @@ def write(
     told = connection.execute(statements.upsert, values).one()
     updated = told.written - told.inserted + followed
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
+
+
+def _follow(connection: sa.Connection, statements: Upsert, values: dict[str, Any]) -> int:
+    """Move rows to the names that their assets have now; how many."""
+    with connection.begin_nested():
+        connection.execute(statements.clear_the_way, values)
+        connection.execute(statements.step_aside, values)
+        return connection.execute(statements.follow, values).rowcount
 
 
 def _copy(connection: sa.Connection, assets: Sequence[Asset]) -> None:

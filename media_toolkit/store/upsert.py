@@ -19,7 +19,7 @@ def _names(row: str) -> str:
     return f"({row}.resource_type, {row}.delivery_type, {row}.public_id)"
 
 
-_NOT_OLDER = "(old.version IS NULL OR new.version >= old.version)"
+_NOT_OLDER = "(:is_current OR old.version IS NULL OR new.version >= old.version)"
 _IS_SAME_UPLOAD = (
     "(old.version = new.version AND coalesce(old.asset_id = new.asset_id, true)"
     " AND coalesce(old.etag = new.etag, true))"
@@ -28,20 +28,40 @@ _IS_SAME_UPLOAD = (
 # from, coming again, would undo them.
 _IS_NEWS = (
     "(:is_current OR old.version IS DISTINCT FROM new.version"
-    " OR old.raw <> new.raw OR new.raw = '{}')"
+    # Two answers about the same differ in this.
+    " OR old.raw <> new.raw AND old.raw - 'request_id' <> new.raw - 'request_id'"
+    " OR new.raw = '{}')"
+)
+# What is told of the same upload was so before, and has been changed since: it is late.
+_HISTORY = "EXISTS (SELECT FROM cloudinary_files_history AS h WHERE h.file_id = old.id AND {said})"
+_SAID_BEFORE = {
+    "tags": _HISTORY.format(
+        said="h.old ->> 'version' = old.version::text AND h.old -> 'tags' = to_jsonb(new.tags)"
+    ),
+    "context": _HISTORY.format(
+        said="h.old ->> 'version' = old.version::text AND h.old -> 'context' = new.context"
+    ),
+}
+_HAD_NAME = _HISTORY.format(
+    said="h.operation = 'rename' AND (h.old ->> 'resource_type', h.old ->> 'delivery_type',"
+    " h.old ->> 'public_id') = {new}"
 )
 # Of the same upload, what an answer does not speak of is as it was: listings know no phash, and
 # tags and context only where they are asked for.
-_OF_LABELS = ("tags", "context")
 _OF_NAMES = ("public_id", "resource_type", "delivery_type", "media_url", "version")
 
 
 def _taken(name: str) -> str:
     if name in _OF_NAMES:
         return f"new.{name}"
-    if name in _OF_LABELS:
-        is_silent = f"(new.raw <> '{{}}' AND NOT new.raw ? '{name}' OR NOT {_IS_NEWS})"
-        kept = f"{_IS_SAME_UPLOAD} AND NOT :is_current AND {is_silent}"
+    if name in _SAID_BEFORE:
+        is_silent = f"new.raw <> '{{}}' AND NOT new.raw ? '{name}' OR NOT {_IS_NEWS}"
+        is_late = f"old.{name} <> new.{name} AND {_SAID_BEFORE[name]}"
+        kept = f"{_IS_SAME_UPLOAD} AND NOT :is_current AND ({is_silent} OR {is_late})"
+    elif name == "folder":
+        # Without one told, it is where the name says.
+        is_silent = "new.raw <> '{}' AND NOT new.raw ?| ARRAY['asset_folder', 'folder']"
+        kept = f"{_IS_SAME_UPLOAD} AND {is_silent} AND old.public_id = new.public_id"
     elif name == "raw":
         kept = f"{_IS_SAME_UPLOAD} AND new.raw = '{{}}'"
     else:
@@ -60,9 +80,9 @@ _MINE = "(old.user_id = new.user_id OR :is_admin)"
 
 # A rename in Cloudinary keeps asset_id: the row moves with it instead of colliding.
 _MOVED = """
-SELECT EXISTS (
-    SELECT FROM {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
-    WHERE {old} <> {new})
+SELECT new.asset_id
+FROM {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
+WHERE {old} <> {new}
 """
 # It gives its name free in the same batch.
 _MOVES_AWAY = """
@@ -74,11 +94,12 @@ EXISTS (
 _IS_TAKEN = """
 NOT :is_current AND EXISTS (
     SELECT FROM cloudinary_files AS there WHERE {there} = {new} AND there.id <> old.id
-    AND there.deleted_at IS NULL AND there.version > new.version AND NOT {moves_away})
+    AND there.version > new.version AND NOT {moves_away})
 """
 _FOLLOWS = """
 old.asset_id = new.asset_id AND {mine} AND {old} <> {new}
 AND {not_older} AND {is_news} AND NOT ({is_taken})
+AND (:is_current OR old.version IS DISTINCT FROM new.version OR NOT {had_name})
 """
 # Who else stands under the new name was overwritten by the rename: Cloudinary has it no more.
 _CLEAR_THE_WAY = """
@@ -93,7 +114,18 @@ UPDATE cloudinary_files AS old SET public_id = E'\\x01' || old.id || E'\\x01' ||
 FROM {source} AS new
 WHERE {follows} AND EXISTS (SELECT FROM {source} AS other WHERE {other} = {old})
 """
-_FOLLOW = "UPDATE cloudinary_files AS old SET {taken} FROM {source} AS new WHERE {follows}"
+_FOLLOW = """
+UPDATE cloudinary_files AS old SET {taken},
+    deleted_at = CASE WHEN :revive OR new.version > old.version THEN NULL ELSE old.deleted_at END
+FROM {source} AS new WHERE {follows}
+"""
+# In the order of ids, so that two saves of the same wait for each other in the same order.
+_LOCK = """
+SELECT old.id FROM cloudinary_files AS old
+WHERE old.asset_id IN (SELECT new.asset_id FROM {source} AS new)
+   OR {old} IN (SELECT new.resource_type, new.delivery_type, new.public_id FROM {source} AS new)
+ORDER BY old.id FOR UPDATE
+"""
 # What stands there as it comes, or stands already under the name that it has moved on to.
 _KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, false)"
 _LATE = "old.asset_id = new.asset_id AND {old} <> {new} AND {mine}"
@@ -139,6 +171,7 @@ class Upsert:
             "taken_now": _at_conflict(_SET),
         }
         words["moves_away"] = _MOVES_AWAY.format(**words)
+        words["had_name"] = _HAD_NAME.format(**words)
         words["is_taken"] = _IS_TAKEN.format(**words)
         words["follows"] = _FOLLOWS.format(**words)
         known, late = _KNOWN.format(**words), _LATE.format(**words)
@@ -147,6 +180,7 @@ class Upsert:
             there = " AND ".join(_NOT_THERE.format(condition=c) for c in (known, late))
             which = f"WHERE {there} ORDER BY ordinality"
         self.moved = sa.text(_MOVED.format(**words))
+        self.lock = sa.text(_LOCK.format(**words))
         self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
         self.step_aside = sa.text(_STEP_ASIDE.format(**words))
         self.follow = sa.text(_FOLLOW.format(**words))

@@ -208,6 +208,43 @@ def test_names_that_changed_hands_are_followed(
     assert told(plan(kit, folder=folder)) == {}
 
 
+def test_an_asset_whose_row_another_has_taken_stays_whose_it_was(
+    kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
+) -> None:
+    with mt.connect(mt.Settings(home=settings.home, admins_list="root"), user_id="root") as root:
+        ana = root.acting_as("ana")
+        names = ("mine", "hidden", "first", "second")
+        mine, hidden, first, second = (put(kit, pixel, f"{folder}/{name}") for name in names)
+        ana.save_many([mine, hidden, first, second])
+        ana.delete(f"{folder}/hidden")
+        kit._client.rename(f"{folder}/mine", f"{folder}/moved")
+        new = put(kit, pixel, f"{folder}/mine")
+        ana.save_many([{**new, "version": mine["version"] + 1}])
+        kit._client.rename(f"{folder}/hidden", f"{folder}/elsewhere")
+        kit._client.rename(f"{folder}/first", f"{folder}/hidden")
+        mend(plan(root, folder=folder))
+        left = mend(plan(root, folder=folder))
+        assert [r.outcome for r in left.results] == ["left"]
+        rows = root.assets(folder=folder).set_index("public_id")
+        assert rows["user_id"].to_dict() == {
+            f"{folder}/{name}": "ana" for name in ("moved", "mine", "hidden", "second")
+        }
+        assert rows.loc[f"{folder}/moved", "asset_id"] == mine["asset_id"]
+        assert rows.loc[f"{folder}/hidden", "asset_id"] == first["asset_id"]
+
+
+def test_an_older_upload_that_took_a_newer_ones_name_is_followed(
+    kit: mt.MediaToolkit, pixel: bytes, folder: str
+) -> None:
+    old = put(kit, pixel, f"{folder}/old")
+    new = put(kit, pixel, f"{folder}/new")
+    kit.save_many([{**new, "version": new["version"] + 100}])
+    kit._client.destroy(f"{folder}/new")
+    renamed = kit._client.rename(f"{folder}/old", f"{folder}/new")
+    assert kit.save(renamed).asset_id == old["asset_id"]
+    assert told(plan(kit, folder=folder)) == {}
+
+
 def test_a_nul_in_one_asset_stops_no_reconcile(
     kit: mt.MediaToolkit, pixel: bytes, folder: str
 ) -> None:

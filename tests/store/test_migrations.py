@@ -22,6 +22,7 @@ import media_toolkit as mt
 from media_toolkit.identity import Identity
 from media_toolkit.store import migrations
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.history import history_frame
@@ -113,6 +114,40 @@ def test_moments_that_no_frame_holds_are_adopted_as_the_nearest_that_one_does(
         empty_database.direct() as connection,
     ):
         connection.exec_driver_sql("UPDATE cloudinary_files SET created_at = '-infinity'")
+
+
+def test_a_table_of_the_guide_with_more_to_it_is_adopted(empty_database: Database) -> None:
+    """In a schema of its own, with a column that has no equality and triggers of the team's."""
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA media")
+        name = connection.scalar(sa.text("SELECT current_database()"))
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET search_path = media, public")
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+        for statement in (
+            "ALTER TABLE cloudinary_files ADD extra JSON DEFAULT '{\"a\": 1}'",
+            "UPDATE cloudinary_files SET public_id = 'HTMLParser'",
+            "CREATE FUNCTION nothing() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RETURN NULL;"
+            " END $$",
+            "CREATE TRIGGER mine_off AFTER UPDATE ON cloudinary_files EXECUTE FUNCTION nothing()",
+            "CREATE TRIGGER mine_on AFTER UPDATE ON cloudinary_files EXECUTE FUNCTION nothing()",
+            "ALTER TABLE cloudinary_files DISABLE TRIGGER mine_off",
+        ):
+            connection.exec_driver_sql(statement)
+    migrations.migrate(empty_database)
+    owner, store = Identity("user_123"), AssetStore(empty_database)
+    changes = AssetChanges(empty_database)
+    (row,) = store.page(AssetFilter(text="parser"), owner).items
+    changes.label([row], owner, add_tags=["x"])
+    changes.delete([row], owner)
+    events = history_frame(empty_database, owner, row)
+    assert events["operation"].tolist()[-2:] == ["update", "delete"]
+    states = "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgname LIKE 'mine%'"
+    with empty_database.direct() as connection:
+        rows = {row.tgname: row.tgenabled for row in connection.execute(sa.text(states))}
+        off = "SELECT count(*) FROM pg_trigger WHERE tgenabled <> 'O' AND NOT tgisinternal"
+        assert connection.scalar(sa.text(off)) == 1
+    assert rows == {"mine_off": "D", "mine_on": "O"}
 
 
 def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Database) -> None:

@@ -87,6 +87,39 @@ def test_a_transaction_acts_as_a_role_that_owns_nothing_and_says_who_it_is(
             connection.execute(sa.text(forbidden))
 
 
+@pytest.mark.parametrize(
+    "function",
+    ["record_inserts", "record_updates", "record_deletes", "record_truncation", "count_changes",
+     "keep_tags"],
+)  # fmt: skip
+def test_the_triggers_functions_serve_no_table_of_a_users_own(
+    database: Database, settings: mt.Settings, function: str
+) -> None:
+    forge = f"""
+        CREATE TEMPORARY TABLE z (id int);
+        CREATE TRIGGER forge AFTER UPDATE ON z FOR EACH STATEMENT
+            EXECUTE FUNCTION media_toolkit_rules.{function}()
+    """
+    with pytest.raises(mt.Forbidden), database.begin(BOB) as connection:
+        connection.exec_driver_sql(forge)
+
+
+def test_a_step_aside_that_is_none_is_in_the_history(
+    database: Database, settings: mt.Settings
+) -> None:
+    store = AssetStore(database)
+    row = store.save(mt.Asset("sunset", "https://x/y.jpg", "image", "ana"), ANA)
+    with database.begin(ROOT) as connection:
+        connection.exec_driver_sql(
+            "UPDATE cloudinary_files SET public_id = chr(1) || id || chr(1) || public_id"
+        )
+    with database.begin(ANA) as connection:
+        connection.exec_driver_sql("UPDATE cloudinary_files SET tags = '{t}'")
+    events = history_frame(database, ANA, row)
+    assert events["operation"].tolist() == ["insert", "rename", "update"]
+    assert events["changed_by"].tolist() == ["ana", "root", "ana"]
+
+
 def test_a_connection_that_returns_to_the_pool_carries_nothing_over(
     database: Database, settings: mt.Settings
 ) -> None:

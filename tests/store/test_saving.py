@@ -223,6 +223,121 @@ def test_of_one_upload_what_an_answer_does_not_speak_of_stays(
         assert (now.phash, now.context, now.original_filename) == (None, {}, None)
 
 
+def test_what_was_told_before_and_is_told_again_otherwise_takes_nothing_back(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    """Other answers came in between, so that the row's own is not the one that comes again."""
+    answer = {"tags": ["shore"], "context": {"custom": {"alt": "a"}}, "request_id": "1"}
+    upload = asset(1, tags=("shore",), context={"alt": "a"}, raw=answer)
+    store.save_many([upload, *padding], ANA)
+    again = replace(upload, raw={**answer, "request_id": "2"})
+    assert store.save_many([again, *padding], ANA).updated == 0, "an answer's own id is no news"
+    changes = AssetChanges(database)
+    changes.label(changes.find("photo1", ANA), ANA, tags=["sea"], context={"alt": "b"})
+    store.save_many([replace(upload, tags=(), context={}, raw={"listed": 1}), *padding], ANA)
+    (row,) = changes.find("photo1", ANA)
+    assert (row.tags, row.context) == (("sea",), {"alt": "b"})
+    changes.rename(row, replace(row, public_id="sea"), ANA)
+    store.save_many([upload, *padding], ANA)
+    row = store.get(upload.asset_id, ANA)
+    assert (row.public_id, row.tags, row.context) == ("sea", ("sea",), {"alt": "b"})
+    newer = replace(upload, version=1001)
+    store.save_many([newer, *padding], ANA)
+    assert store.get("photo1", ANA).tags == ("shore",), "a newer upload is news of everything"
+
+
+def test_a_late_message_of_a_former_name_takes_no_other_row(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    """Whose place has been taken in the same second, or by one that is hidden by now."""
+    changes = AssetChanges(database)
+    for n, version in ((1, 1000), (2, 2000)):
+        old, new = asset(n, public_id=f"x{n}"), asset(n + 10, public_id=f"x{n}", version=version)
+        store.save_many([old, *padding], ANA)
+        (row,) = changes.find(f"x{n}", ANA)
+        changes.rename(row, replace(row, public_id=f"y{n}"), ANA)
+        store.save_many([new, *padding], ANA)
+        if n == 2:
+            changes.delete(changes.find("x2", ANA), ANA)
+        late = replace(old, raw={"late": n})
+        assert store.save_many([late, *padding], ANA).unchanged == 1 + len(padding)
+        assert store.get(old.asset_id, ANA).public_id == f"y{n}"
+        if n == 2:
+            changes.restore(changes.find("x2", ANA, is_deleted=True), ANA)
+        assert store.get(f"x{n}", ANA).asset_id == new.asset_id
+
+
+def test_a_late_message_in_a_chain_of_names_stops_no_other(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    store.save_many(
+        [asset(1, public_id="a", version=10), asset(2, public_id="b", version=20),
+         asset(3, public_id="c", version=90), *padding], ANA,
+    )  # fmt: skip
+    chain = [asset(1, public_id="b", version=11), asset(2, public_id="c", version=21)]
+    report = store.save_many([*chain, asset(4), *padding], ANA)
+    assert report == SaveReport(inserted=1, unchanged=2 + len(padding))
+    assert [store.get(n, ANA).asset_id for n in "abc"] == [asset(n).asset_id for n in (1, 2, 3)]
+
+
+def test_a_later_upload_under_another_name_brings_a_deleted_row_back(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    store.save_many([asset(1), asset(2), *padding], ANA)
+    changes = AssetChanges(database)
+    changes.delete(changes.find(["photo1", "photo2"], ANA), ANA)
+    store.save_many(
+        [asset(1, public_id="y1", version=2000), asset(2, public_id="y2", width=1), *padding], ANA
+    )
+    assert store.get("y1", ANA).asset_id == asset(1).asset_id
+    with pytest.raises(mt.NotFound, match="was deleted"):
+        store.get("y2", ANA)
+
+
+def test_a_folder_that_is_not_told_stays(store: AssetStore, padding: list[mt.Asset]) -> None:
+    told = {
+        "public_id": "tulip", "resource_type": "image", "secure_url": "https://x/tulip.jpg",
+        "version": 5, "asset_id": "a" * 32,
+    }  # fmt: skip
+    for answer in ({**told, "asset_folder": "spring"}, {**told, "bytes": 7}):
+        store.save_many([mt.Asset.from_response(answer, "ana"), *padding], ANA)
+    row = store.get("tulip", ANA)
+    assert (row.folder, row.bytes) == ("spring", 7)
+
+
+def test_what_cloudinary_says_now_is_true_whatever_the_version(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    store.save_many([asset(1, version=5000), asset(2, version=9), *padding], ANA)
+    now = [asset(2, public_id="photo1", version=9), asset(3, public_id="photo2", version=1)]
+    report = store.save_many([*now, *padding], ANA, is_current=True)
+    assert (report.inserted, report.updated) == (1, 1)
+    assert store.get("photo1", ANA).asset_id == asset(2).asset_id
+    assert store.get("photo2", ANA).asset_id == asset(3).asset_id
+    with pytest.raises(mt.NotFound):
+        store.get(asset(1).asset_id, ANA)
+
+
+def test_a_name_that_only_steps_aside_is_refused(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    with pytest.raises(mt.StoreError, match=r"public_id begins with chr\(1\)"):
+        store.save_many([asset(1, public_id="\x011\x01never"), *padding], ANA)
+
+
+def test_saves_of_the_same_under_changing_names_wait_for_each_other(store: AssetStore) -> None:
+    def save(round_: int) -> None:
+        for turn in range(8):
+            names = enumerate(random.Random(round_ * 100 + turn).sample(range(6), 6))
+            version = 1000 + turn
+            store.save_many([asset(n, public_id=f"n{m}", version=version) for n, m in names], ANA)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, range(4)))
+    names = sorted(row.public_id for row in store.page(AssetFilter(), ANA).items)
+    assert names == [f"n{n}" for n in range(6)]
+
+
 def test_names_may_change_hands_within_a_batch(
     store: AssetStore, database: Database, padding: list[mt.Asset]
 ) -> None:

@@ -72,6 +72,19 @@ def renaming(old: str, new: str, at: float) -> dict[str, Any]:
     return event("rename", at, **told)
 
 
+def test_a_late_rename_leaves_who_has_taken_the_name_since(
+    kit: mt.MediaToolkit, tell: Callable[[dict[str, Any]], int]
+) -> None:
+    tell(upload(public_id="x", at=-90, version=NOW - 90))
+    tell(upload(public_id="y", asset_id="b" * 32, at=-10, version=NOW - 10))
+    assert tell(renaming("x", "y", at=-50)) == 0
+    assert kit.asset("y").asset_id == "b" * 32
+    assert kit.asset("x").asset_id == "a" * 32, "where it went since is told by what comes"
+    tell(renaming("y", "z", at=-30))
+    assert kit.asset("z").asset_id == "a" * 32
+    assert kit.asset("y").asset_id == "b" * 32
+
+
 @pytest.fixture
 def tell(
     kit: mt.MediaToolkit,
