@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import ipaddress
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -374,6 +375,9 @@ def _of_neon(url: str, is_pooled: bool) -> str:
     return urlunsplit(parts._replace(netloc=f"{who}{at}{endpoint}{dot}{rest}"))
 
 
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
 def _check_place(url: str) -> None:
     """Host and port as libpq's drivers will read them; the parts themselves stay untold.
 
@@ -386,12 +390,14 @@ def _check_place(url: str) -> None:
         # Reading the port is what checks it.
         _ = parts.port
         is_readable = parts.netloc.count("@") < 2 and "@" not in parts.path + parts.fragment
+        # libpq refuses it, and quotes it in full.
+        is_readable &= _STRAY_PERCENT.search(url) is None
     except ValueError:
         is_readable = False
     if not is_readable:
         raise ValueError(
             "has a host or a port that cannot be read; in a password @ must be written as %40,"
-            " / as %2F, : as %3A, ? as %3F, # as %23"
+            " / as %2F, : as %3A, ? as %3F, # as %23, % as %25"
         )
 
 

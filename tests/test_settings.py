@@ -73,6 +73,8 @@ def test_a_broken_cloudinary_url_is_an_error_that_says_what_is_wrong(
         "postgresql://ana:s3/cret@db.example.org/x",
         "postgresql://ana:s3?cret@db.example.org/x",
         "postgresql://ana:s3#cret@db.example.org/x",
+        "postgresql://ana:s3cret%zz@db.example.org/x",
+        "postgresql://ana:100%s3cret@db.example.org/x",
         "postgresql://ana:s3cret@db.example.org:cret/x",
         "postgresql://ana:s3cret@db.example.org:543200/x",
         "postgresql://ana:s3cret@[db.example.org/x",

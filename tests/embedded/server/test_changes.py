@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -47,6 +48,30 @@ def test_rename_onto_another_asset_needs_overwrite(server: Any, draw: Draw) -> N
     assert call(server, "rename", **fields).json()["width"] == 40
     assert len(server.files()) == 1
     assert call(server, "rename", from_public_id="b", to_public_id="b").status_code == 200
+
+
+def test_a_rename_loses_no_tag_that_is_added_meanwhile(server: Any, draw: Draw) -> None:
+    server.upload(draw(), public_id="n0")
+    added: list[str] = []
+
+    def tag(turn: int) -> None:
+        for n in range(25):
+            fields = {"command": "add", "tag": f"t{turn}x{n}"}
+            for name in ("n0", "n1"):
+                answer = call(server, "tags", **fields, public_ids=name).json()
+                if answer["public_ids"]:
+                    added.append(fields["tag"])
+
+    def rename() -> None:
+        for n in range(25):
+            old, new = f"n{n % 2}", f"n{(n + 1) % 2}"
+            assert call(server, "rename", from_public_id=old, to_public_id=new).ok
+
+    with ThreadPoolExecutor(3) as pool:
+        for done in [*(pool.submit(tag, turn) for turn in (0, 1)), pool.submit(rename)]:
+            done.result()
+    kept = server.admin("resources/image/upload/n1").json()["tags"]
+    assert sorted(kept) == sorted(set(added))
 
 
 def test_rename_may_change_the_type(server: Any, draw: Draw) -> None:

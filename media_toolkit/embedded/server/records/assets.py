@@ -201,12 +201,20 @@ class Records(
             _update(connection, changed)
             return changed
 
-    def rename(self, asset: Asset, to_type: str, to: str, *, overwrite: bool) -> Put:
-        """Give an asset another name; `replaced` is the one that had it.
+    def rename(
+        self, name: tuple[str, str, str], to_type: str, to: str, *, overwrite: bool
+    ) -> tuple[Asset, Put] | None:
+        """Give the asset of a (resource_type, type, public_id) another name.
+
+        Returns the asset as it was, and what became of it, where `replaced` is the one that had
+        the name; None when there is none.
 
         Raises NameTakenError when another has it and `overwrite` is off.
         """
         with self._writing() as connection:
+            asset = _one(connection, _BY_NAME, name)
+            if asset is None:
+                return None
             taken = _one(connection, _BY_NAME, (asset.resource_type, to_type, to))
             if taken is not None and taken.asset_id != asset.asset_id:
                 if not overwrite:
@@ -217,7 +225,7 @@ class Records(
                 taken = None
             renamed = replace(asset, public_id=to, type=to_type)
             _update(connection, renamed)
-            return Put(renamed, replaced=taken)
+            return asset, Put(renamed, replaced=taken)
 
     def delete(self, asset: Asset) -> bool:
         """Forget the asset; False when someone else did so first."""

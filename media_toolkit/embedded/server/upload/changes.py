@@ -189,13 +189,14 @@ class ChangeApi:
         source = origin(request, form)
 
         def work() -> dict[str, Any]:
-            asset = self._cloud.records.get(resource, kind, old_name)
-            if asset is None:
-                raise ApiError(404, f"Resource not found - {old_name}")
+            name = (resource, kind, old_name)
             try:
-                put = self._cloud.records.rename(asset, to_type, target, overwrite=overwrite)
+                done = self._cloud.records.rename(name, to_type, target, overwrite=overwrite)
             except NameTakenError as error:
                 raise ApiError(400, f"to_public_id ({target}) already exists") from error
+            if done is None:
+                raise ApiError(404, f"Resource not found - {old_name}")
+            asset, put = done
             if put.replaced is not None:
                 self._cloud.release(put.replaced)
             self._cloud.notifier.renamed(asset, put.asset, source)
