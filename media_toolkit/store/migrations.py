@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from media_toolkit.errors import StoreError
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import our_errors
+from media_toolkit.store.schema import files
 
 _HERE = Path(__file__).resolve()
 # A checkout keeps sql/ beside the package; a wheel carries it inside.
@@ -22,6 +23,14 @@ SQL = next(p for p in (_HERE.parents[2] / "sql", _HERE.parents[1] / "sql") if p.
 
 # Any number, the same for everybody who migrates this table.
 _LOCK_KEY = 0x6D74_6B69
+
+_OF_THE_GUIDE = ("id", "public_id", "media_url", "resource_type", "user_id", "upload_timestamp")
+# What functions of the migrations call something else by.
+_TAKEN = frozenset({"words", "tag", "file_id", "f", "was", "now"})
+_COLUMNS = sa.text("""
+SELECT attname, format_type(atttypid, NULL) AS kind FROM pg_attribute
+WHERE attrelid = to_regclass('cloudinary_files') AND attnum > 0 AND NOT attisdropped
+""")
 
 Policy = Literal["team", "private"]
 
@@ -88,6 +97,8 @@ def migrate(database: Database, policy: Policy | None = None) -> list[str]:
                 if applied_now := _apply_policy(connection, policy):
                     names.append(applied_now)
                 return names
+            if not done:
+                _check_columns(connection)
             _run(connection, f"migration {todo.name}", todo.sql)
             connection.execute(
                 sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
@@ -129,6 +140,28 @@ def _run(connection: sa.Connection, what: str, text: str) -> None:
     except StoreError as error:
         error.message = f"{what}: {error.message}"
         raise
+
+
+def _check_columns(connection: sa.Connection) -> None:
+    """Of a table that is to be adopted: no column of the team's own where ours will stand.
+
+    Raises:
+        StoreError: naming each with its type.
+    """
+    dialect = connection.dialect
+    ours = {c.name: c.type.compile(dialect).lower() for c in files.c if c.name not in _OF_THE_GUIDE}
+    clashes = []
+    for name, kind in connection.execute(_COLUMNS):
+        wanted = ours.get(name, kind)
+        is_text = wanted == "text" and kind.startswith("character varying")
+        if name in _TAKEN or (kind != wanted and not is_text):
+            clashes.append(f"{name} {kind}" + (f" (ours is {wanted})" if name in ours else ""))
+    if clashes:
+        raise StoreError(
+            f"cloudinary_files has columns that the toolkit needs itself: {', '.join(clashes)}",
+            hint="ALTER TABLE cloudinary_files RENAME COLUMN … TO …, then migrate again",
+            ids=tuple(clashes),
+        )
 
 
 def _applied(connection: sa.Connection) -> dict[str, str]:

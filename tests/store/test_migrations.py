@@ -150,6 +150,33 @@ def test_a_table_of_the_guide_with_more_to_it_is_adopted(empty_database: Databas
     assert rows == {"mine_off": "D", "mine_on": "O"}
 
 
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("tag TEXT", "tag text"), ("words TEXT", "words text"), ("was INT", "was integer"),
+     ("file_id TEXT", "file_id text"), ("f INT", "f integer"),
+     ("tags JSONB", r"tags jsonb \(ours is text\[\]\)"),
+     ("created_at DATE", r"created_at date \(ours is timestamp with time zone\)")],
+)  # fmt: skip
+def test_a_column_where_ours_would_stand_is_named_before_anything_is_changed(
+    empty_database: Database, column: str, said: str
+) -> None:
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+        connection.exec_driver_sql(f"ALTER TABLE cloudinary_files ADD {column}")
+    with pytest.raises(mt.StoreError, match=f"needs itself: {said}") as error:
+        migrations.migrate(empty_database)
+    assert "RENAME COLUMN" in error.value.hint
+    assert migrations.applied(empty_database) == {}
+    name = column.split()[0]
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE cloudinary_files RENAME COLUMN {name} TO mine")
+        connection.exec_driver_sql("ALTER TABLE cloudinary_files ADD format VARCHAR(20)")
+    assert migrations.migrate(empty_database)
+    with empty_database.direct() as connection:
+        row = connection.execute(sa.text("SELECT public_id, mine FROM cloudinary_files")).one()
+    assert tuple(row) == ("old", None)
+
+
 def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Database) -> None:
     migrations.migrate(empty_database)
     with empty_database.direct() as connection:
