@@ -7,7 +7,7 @@ lists of an array one after the other. So Postgres is asked for something else i
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,16 @@ from media_toolkit.store.columns import to_pandas
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from adbc_driver_postgresql.dbapi import Cursor as ArrowCursor
 
 # `[1:2][0:3]`: each dimension's first and last place.
 _BOUNDS = re.compile(r"\[(-?\d+):(-?\d+)\]")
+
+
+def columns_of(cursor: ArrowCursor) -> pa.Schema:
+    """What was executed will answer."""
+    assert cursor._results is not None, "nothing was executed"
+    return cursor._results.reader.schema
 
 
 def readable(query: str, schema: pa.Schema) -> str:
@@ -54,7 +61,7 @@ def answer(table: pa.Table, schema: pa.Schema) -> pd.DataFrame:
             for row, told in enumerate(bounds.to_pylist()):
                 if told is not None:
                     values[row] = _nested(values[row], told)
-            frame.isetitem(n, pd.Series(values))
+            frame.isetitem(n, pd.Series(values, dtype=object))
     frame.columns = pd.Index(schema.names)
     return frame
 
@@ -69,6 +76,9 @@ def _check_moments(name: str, column: pa.ChunkedArray) -> None:
         first, last = datetime.min, datetime.max
         known = pa.scalar(first, pa.timestamp("us")), pa.scalar(last, pa.timestamp("us"))
         whole = pa.int64()
+    elif pa.types.is_time64(kind):
+        # Postgres has 24:00 too.
+        known, whole = (pa.scalar(time.min), pa.scalar(time.max)), pa.int64()
     elif pa.types.is_date32(kind):
         known, whole = (pa.scalar(date.min), pa.scalar(date.max)), pa.int32()
     else:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 # orjson makes a float of what 64 bits do not hold.
-_LONG_NUMBER = re.compile(rb"\d{20}")
+_LONG_NUMBER = re.compile(rb"\d{20}|-\d{19}")
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ class _Objects(_Column):
         array = np.empty(len(self._values), dtype=object)
         array[:] = self._values
         self._values.clear()
-        return pd.Series(array)
+        return pd.Series(array, dtype=object)
 
 
 def _column_of(field: pa.Field, is_exact: bool) -> _Column:

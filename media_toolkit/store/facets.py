@@ -112,7 +112,7 @@ def facets(
     Raises:
         FilterError: for a name that has no facet, or a value that cannot be read.
     """
-    unknown = [name for name in names if name not in FACETS]
+    unknown = [name for name in names if not isinstance(name, str) or name not in FACETS]
     if unknown or not names:
         raise FilterError(
             f"no facets of {', '.join(map(str, unknown)) or 'nothing'}",

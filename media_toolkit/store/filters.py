@@ -27,6 +27,8 @@ _BEGINNINGS: sa.ColumnElement[Any] = sa.literal_column(
     " '@' || cloudinary_files.user_id) COLLATE \"C\""
 )
 BEGINNING = 4
+_LONG = 1_000
+_LETTERS = {0x03C2: 0x03C3}
 _MOST_ROWS = 2**62
 # Postgres works a search through as a tree, and its stack ends at some ten thousand.
 MOST_WORDS = 5_000
@@ -100,16 +102,18 @@ class AssetFilter:
     @property
     def asked_folder(self) -> str:
         """The folder without slashes around it, or "". Raises FilterError as `conditions`."""
-        return _text("folder", self.folder or "").strip("/")
+        return "" if self.folder is None else read_name("folder", self.folder).strip("/")
 
     @property
     def typed(self) -> str:
-        """The text, its letters composed as the words of assets are: macOS writes them apart.
+        """The text, its letters as the words of assets have them: composed, which macOS writes
+        apart, and one small sigma.
 
         Raises:
             FilterError: as `conditions`.
         """
-        return unicodedata.normalize("NFC", _text("text", self.text or "")).strip()
+        text = "" if self.text is None else read_name("text", self.text)
+        return unicodedata.normalize("NFC", text).translate(_LETTERS).strip()
 
     def conditions(self, first: sa.Table = files) -> list[sa.ColumnElement[bool]]:
         """The WHERE, as conditions to be joined by AND; every value is bound.
@@ -159,9 +163,10 @@ class AssetFilter:
             found.append(c.bytes >= _number("min_bytes", self.min_bytes))
         if self.max_bytes is not None:
             found.append(c.bytes <= _number("max_bytes", self.max_bytes))
-        if not isinstance(self.context or {}, Mapping):
-            raise FilterError(f"context is no mapping: {self.context!r}", ids=("context",))
-        for key, value in (self.context or {}).items():
+        context = {} if self.context is None else self.context
+        if not isinstance(context, Mapping):
+            raise FilterError(f"context is no mapping: {context!r}", ids=("context",))
+        for key, value in context.items():
             key, value = _text("context", key), _text("context", value)
             found.append(c.context[key].astext == value)
         return found
@@ -302,7 +307,10 @@ def has_words(
     Args:
         is_indexed: whether Postgres may look it up in the index of words, or only compare.
     """
-    query = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
+    query: sa.ColumnElement[Any] = sa.func.media_toolkit_rules.search(typed, type_=TSQUERY)
+    if len(typed) > _LONG:
+        # Made once, not for each row that it is compared with.
+        query = sa.select(query).scalar_subquery()
     if is_indexed:
         return words.op("@@", is_comparison=True)(query)
     # The operator's own function, of which the planner knows no index.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
 _BATCH_BYTES = 4 << 20
+_LONG = 1_000
 _PARQUET_ROWS = 100_000
 # A row that a parallel worker hands on costs more than Postgres' 0.1 says: where the rows lie in
 # the order that is asked for, one walk along the index is a third faster than workers that sort.
@@ -277,7 +278,10 @@ def _through_settings(query: sa.Select[Any]) -> tuple[str, dict[str, str]]:
 
     def read(match: re.Match[str]) -> str:
         number = int(match[1])
-        return f"(current_setting('media_toolkit.p{number}')::{kinds[number - 1]})"
+        name, kind = f"media_toolkit.p{number}", kinds[number - 1]
+        # A long one is read once, at the price of Postgres' estimate, not for each row.
+        once = "SELECT " if len(values[name]) > _LONG else ""
+        return f"({once}current_setting('{name}')::{kind})"
 
     return re.sub(r"\$(\d+)", read, str(compiled)), values
 

@@ -33,6 +33,10 @@ _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "ch
           "does not support SSL", "bind message supplies")  # fmt: skip
 # What a migration makes; all else that is missing, no migration will bring.
 _OURS = re.compile(r"cloudinary_files|media_toolkit|upload_intents|notification_|reconcile_|auth\b")
+# Values that ADBC has no type for: another try would meet them again.
+_UNREAD = re.compile(
+    r"ReadRecord failed at row \d+: (?:\[libpq\] )?(.*(?:not supported|overflow).*)"
+)
 # Before what libpq says, ADBC puts its status and what it was about to do.
 _OF_ADBC = re.compile(r"^[A-Z_]+: (\[libpq\] )?(Failed to [\w ]+: )?(could not begin COPY: )?")
 _DENIED = re.compile(r"permission denied for (?:table|view|materialized view) (\S+)")
@@ -65,7 +69,7 @@ def is_away(error: BaseException) -> bool:
     """Whether Postgres could not be reached, or went away in the middle."""
     if not isinstance(error, Exception) or not _is_of_a_driver(error):
         return False
-    if any(words in str(error) for words in _FINAL):
+    if any(words in str(error) for words in _FINAL) or _UNREAD.search(str(error)):
         return False
     code = _sqlstate(error)
     if code is not None:
@@ -113,6 +117,11 @@ def _translated(error: Exception) -> StoreError:
             "all connections to Postgres are busy",
             hint="nothing was done: try again; pg_stat_activity shows what runs so long",
             retry_after_s=BUSY_S,
+        )
+    if code is None and (unread := _UNREAD.search(str(error))):
+        return StoreError(
+            f"the answer holds a value that a DataFrame has no type for: {unread[1]}",
+            hint="ask for that column as text: …::text",
         )
     if is_away(error) or (code is None and type(original).__name__ == "OperationalError"):
         if any(words in cause for words in _FINAL):

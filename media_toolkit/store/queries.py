@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from media_toolkit.errors import FilterError, MediaToolkitError, StoreError
 from media_toolkit.identity import Identity
-from media_toolkit.store.answers import answer, readable
+from media_toolkit.store.answers import answer, columns_of, readable
 from media_toolkit.store.database import Database
+from media_toolkit.store.filters import read_name
 from media_toolkit.store.migrations import SQL
 from media_toolkit.store.outage import diagnosis
 
@@ -74,9 +75,7 @@ def sql_frame(
             f"timeout_s is not above zero, or more than {_LONGEST_S}: {timeout_s}",
             ids=("timeout_s",),
         )
-    if not isinstance(query, str) or "\0" in query:
-        raise FilterError("the query is no text, or holds a NUL", hint=_ONE_SELECT, ids=("query",))
-    text = _without_end(query)
+    text = _without_end(read_name("query", query))
     if not text:
         raise StoreError("the query is empty", hint=_ONE_SELECT)
     text, values = _bound(text, params)
@@ -94,9 +93,16 @@ def sql_frame(
             # On a line of its own: the query may end in a comment.
             asked = f"SELECT * FROM (\n{text}\n) AS asked"
             try:
-                schema = cursor.adbc_execute_schema(asked)
-                cursor.execute(readable(asked, schema), values or None)
-            except (TypeError, ValueError, OverflowError) as error:
+                if values:
+                    # Described alone, it would not have the types of what is bound to it.
+                    cursor.execute(asked, values)
+                    schema = columns_of(cursor)
+                else:
+                    schema = cursor.adbc_execute_schema(asked)
+                in_full = readable(asked, schema)
+                if not values or in_full != asked:
+                    cursor.execute(in_full, values or None)
+            except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
                 raise FilterError(
                     f"params hold what Postgres cannot take: {error}",
                     hint="a number may go as text: CAST(CAST(:name AS text) AS numeric)",
@@ -108,12 +114,12 @@ def sql_frame(
         try:
             return fetch(connection)
         except (pa.ArrowInvalid, adbc_driver_manager.Error) as error:
-            if _OF_ROWS not in str(error):
-                raise
-            raise StoreError(
-                "a column of the answer holds whole rows, which a DataFrame has no type for",
-                hint="name the columns that you want, or write to_jsonb(…) around the row",
-            ) from error
+            if _OF_ROWS in str(error):
+                raise StoreError(
+                    "a column of the answer holds whole rows, which a DataFrame has no type for",
+                    hint="name the columns that you want, or write to_jsonb(…) around the row",
+                ) from error
+            raise
 
     try:
         return database.run_arrow(identity, fetch_values)
@@ -188,14 +194,17 @@ def _bound(
     text: str, params: Mapping[str, Any] | Sequence[Any] | None
 ) -> tuple[str, tuple[Any, ...]]:
     """`:name` → `$n`, with the values in order."""
-    if params is None or not isinstance(params, Mapping):
-        if isinstance(params, str | bytes) or not isinstance(params or (), Iterable):
+    if params is None:
+        return text, ()
+    if not isinstance(params, Mapping):
+        is_table = hasattr(params, "columns")
+        if isinstance(params, str | bytes) or is_table or not isinstance(params, Iterable):
             raise FilterError(
                 f"params is one value: {params!r}",
                 hint="pass a list or a dict of values",
                 ids=("params",),
             )
-        return text, tuple(params or ())
+        return text, tuple(params)
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:

@@ -1,5 +1,6 @@
 -- Names that macOS wrote, and names in capitals. macOS spells Ü as U and two dots, which fell into
 -- two words; a run of capitals before a word was one with it: HTMLParser is also html and parser.
+-- Greek has a small sigma of its own at the end of a word, which no capital tells.
 
 CREATE OR REPLACE FUNCTION media_toolkit_rules.words(
     public_id TEXT, original_filename TEXT, tags TEXT[], context JSONB
@@ -23,7 +24,7 @@ BEGIN
     END IF;
     -- A set-returning split and DISTINCT cost twice as much; array_to_tsvector sorts anyway.
     found := array_remove(string_to_array(
-        regexp_replace(lower(runs), '[^[:alnum:]]+', ' ', 'g'), ' '), '');
+        regexp_replace(translate(lower(runs), 'ς', 'σ'), '[^[:alnum:]]+', ' ', 'g'), ' '), '');
     -- A lexeme holds 2 kB; nobody types more than this of a word.
     IF length(runs) > 200 THEN
         found := ARRAY(SELECT left(word, 200) FROM unnest(found) AS word);
@@ -44,7 +45,7 @@ UPDATE cloudinary_files SET public_id = public_id
 WHERE public_id || ' ' || coalesce(original_filename, '') || ' ' || array_to_string(tags, ' ', '')
         || ' ' || context::text IS NOT NFC NORMALIZED
    OR public_id || ' ' || coalesce(original_filename, '') || ' ' || array_to_string(tags, ' ', '')
-        || ' ' || context::text ~ '[[:upper:]]{2}[[:lower:]]';
+        || ' ' || context::text ~ '[[:upper:]]{2}[[:lower:]]|ς';
 SET CONSTRAINTS ALL IMMEDIATE;
 DO $$ DECLARE trigger TEXT; BEGIN
     FOR trigger IN SELECT tgname FROM media_toolkit_resting LOOP

@@ -275,10 +275,16 @@ def test_words_that_were_saved_before_0041_are_made_anew(empty_database: Databas
         patch.setattr(migrations, "migrations", lambda: [m for m in known if m.name < "0041"])
         migrations.migrate(empty_database)
     store, ana = AssetStore(empty_database), Identity("ana")
-    names = ["U\u0308bung", "HTMLParser", "tulip"]
+    names = ["U\u0308bung", "HTMLParser", "Σίσυφος", "tulip"]
     store.save_many([mt.Asset(name, "https://x/y.jpg", "image", "ana") for name in names], ana)
     assert migrations.migrate(empty_database)
-    for typed, name in (("Übung", names[0]), ("u\u0308bung", names[0]), ("parse", names[1])):
+    for typed, name in (
+        ("Übung", names[0]),
+        ("u\u0308bung", names[0]),
+        ("parse", names[1]),
+        ("ΣΊΣΥΦΟΣ", names[2]),
+        ("σίσυφος", names[2]),
+    ):
         (asset,) = store.page(AssetFilter(text=typed), ana).items
         assert asset.public_id == name
         assert len(history_frame(empty_database, ana, asset)) == 1

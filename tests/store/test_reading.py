@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -167,6 +170,7 @@ UUID_TEXT = "6f2b2f0e-1111-4222-8333-444455556666"
         ("to_tsvector('simple', 'tulip')", "'tulip':1"), ("'(1,2)'::point", "(1,2)"),
         ("4294967295::oid", 4294967295), ("'-Infinity'::numeric", float("-inf")),
         ("'NaN'::numeric", None),
+        ("'-9999999999999999999'::jsonb", -9999999999999999999),
     ],
 )  # fmt: skip
 def test_sql_reads_values_of_every_type(library: mt.MediaToolkit, written: str, read: Any) -> None:
@@ -181,7 +185,8 @@ def test_sql_reads_values_of_every_type(library: mt.MediaToolkit, written: str, 
 @pytest.mark.parametrize(
     "moment",
     ["'infinity'::timestamptz", "'-infinity'::date", "'0044-03-15 BC'::date",
-     "'20000-01-01'::timestamp", "ARRAY[now(), 'infinity']"],
+     "'20000-01-01'::timestamp", "ARRAY[now(), 'infinity']", "time '24:00'",
+     "ARRAY[time '24:00']"],
 )  # fmt: skip
 def test_sql_names_the_column_of_a_moment_that_python_lacks(
     library: mt.MediaToolkit, moment: str
@@ -190,6 +195,70 @@ def test_sql_names_the_column_of_a_moment_that_python_lacks(
         library.sql(f"SELECT {moment} AS m UNION ALL SELECT NULL")
     assert "m::text" in error.value.hint
     assert len(library.sql(f"SELECT ({moment})::text AS m")) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "params", "answer"),
+    [
+        ("SELECT 1 WHERE (:w IS NULL OR 5 = :w)", {"w": 5}, 1),
+        ("SELECT string_agg(u, ',') FROM unnest(:t) AS u", {"t": ["x", "y"]}, "x,y"),
+        ("SELECT concat($1, 'x')", ["y"], "yx"), ("SELECT :a + :a", {"a": 2}, 4),
+        ("SELECT to_jsonb(:a)", {"a": 1}, 1), ("SELECT $1", pd.Series([5]), 5),
+        ("SELECT :u", {"u": UUID(UUID_TEXT)}, UUID_TEXT),
+        ("SELECT ARRAY[:u]", {"u": UUID(UUID_TEXT)}, [UUID_TEXT]),
+        ("SELECT extract(year FROM :d)::int", {"d": date(2026, 3, 1)}, 2026),
+        ("SELECT ARRAY[ARRAY[:a, 2]]", {"a": 1}, [[1, 2]]),
+    ],
+)  # fmt: skip
+def test_sql_knows_parameters_by_their_types(
+    library: mt.MediaToolkit, query: str, params: Any, answer: Any
+) -> None:
+    assert library.sql(query, params).iloc[0, 0] == answer
+
+
+@pytest.mark.parametrize(
+    "value", ["'[2:3]={1,2}'::int[]", "interval '3000000 hours'", "interval 'infinity'"]
+)
+def test_sql_says_at_once_that_a_value_cannot_be_read(library: mt.MediaToolkit, value: str) -> None:
+    with pytest.raises(mt.StoreError, match="a value that a DataFrame has no type for") as error:
+        library.sql(f"SELECT {value}")
+    assert not isinstance(error.value, mt.Unavailable)
+
+
+def test_json_of_text_alone_is_read_as_json(library: mt.MediaToolkit) -> None:
+    rows = """(VALUES ('"a"'::jsonb), ('null'), (NULL)) AS v(x)"""
+    column = library.sql(f"SELECT x FROM {rows}")["x"]
+    assert column.dtype == object
+    assert column.tolist() == ["a", None, None]
+
+
+def test_long_filters_are_read_once_and_not_for_each_row(library: mt.MediaToolkit) -> None:
+    names = [f"zz{n}" for n in range(3_000)]
+    long = "x" * 100_000
+    filters: list[dict[str, Any]] = [
+        {"any_tags": [*names, "spring"]}, {"user_id": [*names, "ana"]}, {"tags": long},
+        {"text": " ".join(names)}, {"folder": long}, {"context": {"alt": long}},
+    ]  # fmt: skip
+    for one in filters:
+        found = library.assets(limit=100, **one)["id"].tolist()
+        assert found == [asset.id for asset in library.page(limit=100, **one).items]
+    assert len(library.assets(any_tags=[*names, "spring"])) == library.count(any_tags=["spring"])
+    assert library.count(any_tags=["spring"]) > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"text": 0}, {"text": pd.NA}, {"folder": 0}, {"folder": []}, {"folder": ["a"]},
+     {"folder": pd.Series(["a"])}, {"context": []}, {"context": pd.NA}],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_text_is_no_filter(library: mt.MediaToolkit, wrong: dict[str, Any]) -> None:
+    (word,) = wrong
+    for ask in (library.assets, library.count, library.page, partial(library.facets, "format")):
+        with pytest.raises(mt.FilterError, match=word):
+            ask(**wrong)
+    with pytest.raises(mt.FilterError, match="facets"):
+        library.facets(pd.NA)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("end", [";", "; -- done", " /* x; */ ;;\n-- ;\n", "-- ; done"])
@@ -202,10 +271,12 @@ def test_sql_may_end_in_semicolons_and_comments(library: mt.MediaToolkit, end: s
     ("query", "params"),
     [(None, None), (5, None), ("SELECT 1", 5), ("SELECT 1", "x"), ("SELECT 1", {1: 2}),
      ("SELECT CAST(:n AS numeric)", {"n": 2**70}), ("SELECT CAST(:n AS text)", {"n": {"a": 1}}),
-     ("SELECT :n", {"n": Decimal("NaN")}), ("SELECT :n", {"n": "\ud800"})],
+     ("SELECT :n", {"n": Decimal("NaN")}), ("SELECT :n", {"n": "\ud800"}),
+     ("SELECT :n", {"n": [UUID(int=5)]}), ("SELECT 1", pd.DataFrame({"a": [1]})),
+     ("SELECT '\ud800'", None)],
 )  # fmt: skip
 def test_sql_says_what_it_cannot_take(library: mt.MediaToolkit, query: Any, params: Any) -> None:
-    with pytest.raises(mt.FilterError, match=r"params|the query"):
+    with pytest.raises(mt.FilterError, match=r"params|query"):
         library.sql(query, params)
     assert library.sql("SELECT 1 AS one")["one"].tolist() == [1]
 
