@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.signing import sign_parameters
 from media_toolkit.errors import MediaToolkitError
+from media_toolkit.identity import Identity
 from media_toolkit.settings import Settings
 from media_toolkit.store import migrations
 from media_toolkit.store.database import Database
@@ -63,7 +64,9 @@ class Diagnosis:
         return f"<table>{rows}</table>"
 
 
-def diagnose(settings: Settings, client: CloudClient, database: Database) -> Diagnosis:
+def diagnose(
+    settings: Settings, client: CloudClient, database: Database, identity: Identity
+) -> Diagnosis:
     """Run every check; one that fails does not stop the next. Costs one Admin API call."""
     account = client.account
     # Of the published vector: https://cloudinary.com/documentation/authentication_signatures
@@ -110,10 +113,12 @@ def diagnose(settings: Settings, client: CloudClient, database: Database) -> Dia
         "Postgres": postgres,
         "table": table,
     }
-    return Diagnosis([*_configuration(settings), *(_try(n, c) for n, c in checks.items())])
+    return Diagnosis(
+        [*_configuration(settings, identity), *(_try(n, c) for n, c in checks.items())]
+    )
 
 
-def _configuration(settings: Settings) -> Iterator[Finding]:
+def _configuration(settings: Settings, identity: Identity) -> Iterator[Finding]:
     embedded = [
         name
         for name, given in (
@@ -122,7 +127,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         )
         if given is None
     ]
-    detail = f"acting as {settings.user_id}"
+    detail = f"acting as {identity.user_id}"
     if embedded:
         detail += f"; {' and '.join(embedded)} unset: embedded stack in {settings.home}"
     yield Finding("settings", "ok", detail)

@@ -257,6 +257,7 @@ def test_the_doctor_finds_everything_well_and_tells_no_secret(kit: mt.MediaToolk
         "table",
     ]
     assert kit.account.api_secret.get_secret_value() not in str(diagnosis)
+    assert "acting as bob" in str(kit.acting_as("bob").doctor())
 
 
 def test_the_doctor_says_what_is_wrong(kit: mt.MediaToolkit) -> None:

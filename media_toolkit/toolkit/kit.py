@@ -156,7 +156,7 @@ class MediaToolkit(Uploading, Reading, Changing):
         """What is configured and reachable, what is wrong and how to mend it."""
         from media_toolkit.doctor import diagnose
 
-        return diagnose(self.settings, self._client, self._database)
+        return diagnose(self.settings, self._client, self._database, self.identity)
 
     def close(self) -> None:
         """Give connections back and leave the embedded stack; it ends with its last user."""
