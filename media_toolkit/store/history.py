@@ -34,14 +34,15 @@ SELECT id, kind, rank, is_deleted FROM (
     SELECT id, resource_type || '/' || delivery_type, 1, deleted_at IS NOT NULL, id
     FROM cloudinary_files WHERE asset_id = :name OR public_id = :name
     UNION ALL
-    SELECT file_id, '', CASE WHEN file_id = :id THEN 0 ELSE 2 END, true, id
+    SELECT file_id, old ->> 'resource_type' || '/' || (old ->> 'delivery_type'),
+        CASE WHEN file_id = :id THEN 0 ELSE 2 END, true, id
     FROM cloudinary_files_history
     WHERE operation = 'purge' AND (file_id = :id OR old ->> 'public_id' = :name
                                    OR old ->> 'asset_id' = :name)
     UNION ALL
-    (SELECT file_id, '', 3, true, id FROM cloudinary_files_history
-     WHERE operation = 'rename' AND old ->> 'public_id' = :name ORDER BY id DESC LIMIT 1)
-) AS known ORDER BY rank, is_deleted, newest DESC LIMIT 2
+    SELECT file_id, old ->> 'resource_type' || '/' || (old ->> 'delivery_type'), 3, true, id
+    FROM cloudinary_files_history WHERE operation = 'rename' AND old ->> 'public_id' = :name
+) AS known ORDER BY rank, is_deleted, newest DESC
 """)
 _FORMER = sa.text("""
 SELECT DISTINCT ON (old ->> 'asset_id') old ->> 'asset_id' AS asset_id, user_id,
@@ -89,14 +90,16 @@ def history_frame(database: Database, identity: Identity, asset: Asset | str) ->
                 hint="check the public_id; what is not yours to see is not found either",
                 ids=(name,),
             )
-        alike = [f.kind for f in found if f.rank == 1 and f.is_deleted == found[0].is_deleted]
+        first = found[0]
+        # Of one kind the last that had the name is meant: it has been used again.
+        alike = {f.kind for f in found if (f.rank, f.is_deleted) == (first.rank, first.is_deleted)}
         if len(alike) > 1:
             raise Conflict(
-                f"{name!r} is the public_id of several assets: {', '.join(alike)}",
+                f"{name!r} is the public_id of several assets: {', '.join(sorted(alike))}",
                 hint="pass the Asset or its asset_id",
                 ids=(name,),
             )
-        rows = connection.execute(_EVENTS, {"file": found[0].id}).mappings()
+        rows = connection.execute(_EVENTS, {"file": first.id}).mappings()
         return [dict(row) for row in rows]
 
     events = _without_steps_aside(database.run(identity, read))

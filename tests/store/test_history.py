@@ -80,7 +80,7 @@ def test_a_name_of_several_assets_is_refused_and_a_former_name_is_found(
 ) -> None:
     kit.save_many([response(1, public_id="tulip"), response(3)])
     kit.save_many([response(2, public_id="tulip", resource_type="video")])
-    with pytest.raises(mt.Conflict, match="several assets: video/upload, image/upload"):
+    with pytest.raises(mt.Conflict, match="several assets: image/upload, video/upload"):
         kit.history("tulip")
     assert len(kit.history(f"{1:032x}")) == len(kit.history(kit.asset(f"{2:032x}"))) == 1
     changes.delete(changes.find(f"{2:032x}", kit.identity), kit.identity)
@@ -88,8 +88,25 @@ def test_a_name_of_several_assets_is_refused_and_a_former_name_is_found(
 
     kit.save_many([response(3, public_id="rose", version=1001)])
     assert kit.history("photo3")["operation"].tolist() == ["insert", "rename"]
-    kit.save_many([response(4, public_id="photo3")])
+    kit.save_many([response(4, public_id="photo3", version=1002)])
     assert kit.history("photo3")["new"][0]["asset_id"] == f"{4:032x}"
+
+
+def test_a_name_that_several_had_once_is_refused_too(
+    kit: mt.MediaToolkit, changes: AssetChanges
+) -> None:
+    kinds = ("image", "video")
+    kit.save_many([response(n, public_id="rose", resource_type=k) for n, k in enumerate(kinds)])
+    kit.save_many(
+        response(n, public_id=f"moved{n}", resource_type=k, version=1001)
+        for n, k in enumerate(kinds)
+    )
+    with pytest.raises(mt.Conflict, match="several assets: image/upload, video/upload"):
+        kit.history("rose")
+    changes.delete(changes.find(["moved0", "moved1"], kit.identity), kit.identity)
+    changes.purge(timedelta(0), kit.identity, lambda asset: None)
+    assert kit.history("moved0")["operation"].tolist()[-1] == "purge"
+    assert len(kit.history(f"{1:032x}")) == 4
 
 
 def test_a_truncated_table_can_be_read_as_it_stood(kit: mt.MediaToolkit) -> None:
