@@ -30,6 +30,9 @@ T = TypeVar("T")
 BATCH_ROWS = 100_000
 # Below this, one JSON parameter is cheaper than making a temporary table.
 COPY_FROM_ROWS = 500
+_ROUNDS = 10
+# Any number, the same for every save.
+_ONE_AT_A_TIME = sa.text(f"SELECT pg_advisory_xact_lock({0x6D74_6B73})")
 
 _COLUMNS = ", ".join(COLUMNS)
 _STAGE = f"""
@@ -91,12 +94,22 @@ def save_batch(
         StoreError: an asset that Postgres cannot hold. All three name it.
         Unavailable: no Postgres; nothing of the batch is stored.
     """
+    tries = 0
+
+    def once(connection: sa.Connection) -> T:
+        nonlocal tries
+        if tries > 0:
+            # Two that wait for each other's names and assets would do so again.
+            connection.execute(_ONE_AT_A_TIME)
+        tries += 1
+        return work(connection)
+
     try:
         try:
-            return database.run(identity, work)
+            return database.run(identity, once)
         except Conflict:
             # Another save may have been the first with the same asset: it stands there now.
-            return database.run(identity, work)
+            return database.run(identity, once)
     except StoreError as error:
         if isinstance(error, Conflict | Forbidden):
             names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
@@ -162,6 +175,7 @@ def write(
     """
     is_admin = identity.role == "admin"
     values: dict[str, Any] = {"is_admin": is_admin, "revive": revive, "is_current": is_current}
+    values["held"] = []
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
         values["rows"] = given(assets)
@@ -171,16 +185,16 @@ def write(
         _copy(connection, assets)
     is_staged = statements is _FROM_STAGED
     followed = 0
-    if moved := set(connection.scalars(statements.moved, values)):
+    if connection.execute(statements.moved, values).first() is not None:
         connection.execute(statements.lock, values)
         try:
             followed = _follow(connection, statements, values)
         except sa.exc.IntegrityError:
             # One that should have given its name up keeps it, as what is told of it is late.
-            for asset in sorted(assets, key=lambda a: a.version or 0):
-                if asset.asset_id in moved:
-                    alone = {**values, "rows": given([asset])}
-                    followed += _follow(connection, _FROM_GIVEN, alone)
+            moved = set(connection.scalars(statements.moved, values))
+            some = [asset for asset in assets if asset.asset_id in moved]
+            held = [asset.asset_id for asset in assets]
+            followed = _follow_one_by_one(connection, some, {**values, "held": held})
         if is_staged:
             connection.execute(statements.drop_late, values)
     if is_staged:
@@ -196,6 +210,25 @@ def _follow(connection: sa.Connection, statements: Upsert, values: dict[str, Any
         connection.execute(statements.clear_the_way, values)
         connection.execute(statements.step_aside, values)
         return connection.execute(statements.follow, values).rowcount
+
+
+def _follow_one_by_one(
+    connection: sa.Connection, assets: Sequence[Asset], values: dict[str, Any]
+) -> int:
+    """Move those whose name is free, which may free another's; no row of the batch is lost."""
+    followed, left = 0, sorted(assets, key=lambda asset: asset.version or 0)
+    for _ in range(_ROUNDS):
+        stuck = []
+        for asset in left:
+            alone = {**values, "rows": given([asset])}
+            try:
+                followed += _follow(connection, _FROM_GIVEN, alone)
+            except sa.exc.IntegrityError:
+                stuck.append(asset)
+        if len(stuck) in (0, len(left)):
+            break
+        left = stuck
+    return followed
 
 
 def _copy(connection: sa.Connection, assets: Sequence[Asset]) -> None:

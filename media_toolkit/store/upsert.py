@@ -78,6 +78,11 @@ _DIFFERS = (
 _SET = ", ".join(f"{name} = {_taken(name)}" for name in WRITTEN)
 _MINE = "(old.user_id = new.user_id OR :is_admin)"
 
+# A name that it had at this version, and has left, is told late.
+_IS_TO_MOVE = (
+    f"{_NOT_OLDER} AND {_IS_NEWS.replace('{}', '{{}}')}"
+    f" AND (:is_current OR old.version IS DISTINCT FROM new.version OR NOT {_HAD_NAME})"
+)
 # A rename in Cloudinary keeps asset_id: the row moves with it instead of colliding.
 _MOVED = """
 SELECT new.asset_id
@@ -90,22 +95,25 @@ EXISTS (
     SELECT FROM {source} AS other
     WHERE other.asset_id = there.asset_id AND {other} <> {there} AND {leaves})
 """
-# A newer upload under that name: the message is a late one of the time before it.
+# A newer upload under that name, or one that the batch tells of late as well: the message is of
+# the time before it.
 _IS_TAKEN = """
 NOT :is_current AND EXISTS (
     SELECT FROM cloudinary_files AS there WHERE {there} = {new} AND there.id <> old.id
-    AND there.version > new.version AND NOT {moves_away})
+    AND NOT {moves_away}
+    AND (there.version > new.version
+         OR EXISTS (SELECT FROM {source} AS other WHERE other.asset_id = there.asset_id)))
 """
 _FOLLOWS = """
 old.asset_id = new.asset_id AND {mine} AND {old} <> {new}
-AND {not_older} AND {is_news} AND NOT ({is_taken})
-AND (:is_current OR old.version IS DISTINCT FROM new.version OR NOT {had_name})
+AND {is_to_move} AND NOT ({is_taken})
 """
 # Who else stands under the new name was overwritten by the rename: Cloudinary has it no more.
 _CLEAR_THE_WAY = """
 DELETE FROM cloudinary_files AS there
 USING {source} AS new JOIN cloudinary_files AS old ON old.asset_id = new.asset_id
 WHERE {there} = {new} AND there.id <> old.id AND {follows} AND NOT {moves_away}
+  AND NOT coalesce(there.asset_id = ANY(CAST(:held AS text[])), false)
 """
 # Names may change hands in a ring, and no order of moves suits: who gives one up leaves first.
 # `history` shows the two steps as one.
@@ -162,7 +170,8 @@ class Upsert:
             "not_older": _NOT_OLDER,
             "differs": _DIFFERS,
             "is_news": _IS_NEWS,
-            "leaves": _renamed(f"{_NOT_OLDER} AND {_IS_NEWS}", "there", "other"),
+            "leaves": _renamed(_IS_TO_MOVE.format(new=_names("other")), "there", "other"),
+            "is_to_move": _IS_TO_MOVE.format(new=_names("new")),
             "taken": _SET,
             "mine": _MINE,
             "mine_now": _at_conflict(_MINE),
@@ -171,7 +180,6 @@ class Upsert:
             "taken_now": _at_conflict(_SET),
         }
         words["moves_away"] = _MOVES_AWAY.format(**words)
-        words["had_name"] = _HAD_NAME.format(**words)
         words["is_taken"] = _IS_TAKEN.format(**words)
         words["follows"] = _FOLLOWS.format(**words)
         known, late = _KNOWN.format(**words), _LATE.format(**words)
