@@ -20,6 +20,7 @@ from media_toolkit.errors import Conflict
 from media_toolkit.identity import Identity
 from media_toolkit.store import saving
 from media_toolkit.store.database import Database
+from media_toolkit.store.rows import as_row
 
 # Longer than any notification is accepted after it was signed.
 RECEIPTS_KEPT_DAYS = 2
@@ -74,16 +75,28 @@ _HIDE = sa.text("""
 UPDATE cloudinary_files SET deleted_at = COALESCE(deleted_at, NOW())
 WHERE id = :id AND (version IS NULL OR version <= :version)
 """)
-# Uploaded under that name since: of the rename is told late, and its asset has left the name.
-_TAKEN_SINCE = sa.text("""
-SELECT id FROM cloudinary_files
-WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
-  AND version > :told_at
-""")
-_REPLACED = sa.text("""
-DELETE FROM cloudinary_files
+# Another asset under a name, and since when by its upload.
+_STANDING = sa.text("""
+SELECT id, asset_id, version FROM cloudinary_files
 WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
 """)
+# The last of the renames to a name, where it was another asset's.
+_TAKEN = sa.text("""
+SELECT floor(extract(epoch FROM told_at))::bigint FROM notification_marks
+WHERE asset = :name AND field = 'taken' AND value <> to_jsonb(CAST(:asset_id AS text))
+""")
+# An asset without a row had one before another took its place, or was told of when another was
+# there already.
+_FORMER = sa.text("""
+SELECT f.* FROM (
+    SELECT old AS said, 1 AS rank FROM cloudinary_files_history WHERE id IN (
+        SELECT media_toolkit_rules.last_told(ARRAY[CAST(:asset_id AS text)]))
+    UNION ALL
+    SELECT value, 2 FROM notification_marks WHERE asset = :asset_id AND field = 'upload'
+) AS former CROSS JOIN LATERAL jsonb_populate_record(NULL::cloudinary_files, said) AS f
+ORDER BY rank LIMIT 1
+""")
+_REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
 _RENAME = sa.text("""
 UPDATE cloudinary_files SET public_id = :public_id, delivery_type = :delivery,
     folder = :folder, media_url = :media_url WHERE id = :id
@@ -195,10 +208,10 @@ class NotificationStore:
             return self._upload(connection, told_at, change, change.upload, row)
         if change.is_gone:
             return self._gone(connection, told_at, change.subject, row)
-        if row is not None and _came_after(row, told_at):
-            return False
         if change.renamed is not None:
             return self._renamed(connection, told_at, change.subject, change.renamed, row)
+        if row is not None and _came_after(row, told_at):
+            return False
         if change.eager:
             if row is not None:
                 eager = json.dumps(list(change.eager))
@@ -217,6 +230,7 @@ class NotificationStore:
         marks = connection.execute(_MARKS, {"keys": change.subject.keys}).mappings().all()
         if any(mark["field"] == "gone" and _ends(mark["value"], asset) for mark in marks):
             return False
+        first, since = asset, asset.version or int(told_at.timestamp())
         if row is not None and row["asset_id"] in (None, asset.asset_id):
             known, told = row["version"] or 0, asset.version or 0
             if told < known or (row["deleted_at"] is not None and told <= known):
@@ -227,6 +241,19 @@ class NotificationStore:
         for mark in marks:
             if mark["told_at"] > told_at:
                 asset = self._marked(asset, mark["field"], mark["value"])
+                if mark["field"] == "name":
+                    since = max(since, int(mark["told_at"].timestamp()))
+        other = self._standing(connection, asset, None)
+        if other is not None and other.asset_id in (None, asset.asset_id):
+            other = None
+        later = other is not None and (other.version or 0) > since
+        if later or self._is_taken(connection, asset, since):
+            # Another has had the name since. When this one left it may be told later.
+            self._mark(connection, told_at, change.subject, {"upload": as_row(first)})
+            return False
+        if other is not None and (other.version or 0) > (asset.version or 0):
+            # Uploaded later, and overwritten by the rename all the same.
+            connection.execute(_REMOVE, {"id": other.id})
         news = saving.write(connection, [asset], _CLOUDINARY, revive=True)
         if change.claimants and row is None:
             self._mark(connection, told_at, change.subject, {"unclaimed": list(change.claimants)})
@@ -277,27 +304,90 @@ class NotificationStore:
         new: tuple[str, str, str | None],
         row: Mapping[str, Any] | None,
     ) -> bool:
-        if not self._mark(connection, told_at, subject, {"name": list(new)}) or row is None:
-            return False
-        before = Asset.from_row(row)
+        since = int(told_at.timestamp())
+        target = replace(subject, delivery_type=new[0], public_id=new[1])
+        if subject.asset_id is not None:
+            name = replace(target, asset_id=None)
+            self._mark(connection, told_at, name, {"taken": subject.asset_id})
+        is_news = row is None or not _came_after(row, told_at)
+        is_news = is_news and bool(self._mark(connection, told_at, subject, {"name": list(new)}))
+        other = self._standing(connection, target, row)
+        is_older = other is not None and (other.version or 0) <= since
+        if self._is_taken(connection, target, since):
+            # Overwritten by a later rename, or gone on from there: that is told by what comes.
+            if row is not None and is_news:
+                connection.execute(_REMOVE, {"id": row["id"]})
+            return row is not None and is_news
+        if other is not None and is_older:
+            # Whatever went by that name was overwritten in Cloudinary.
+            connection.execute(_REMOVE, {"id": other.id})
+        if not is_news or (other is not None and not is_older):
+            return is_older
+        known = self._former(connection, told_at, subject) if row is None else row
+        if known is None:
+            return is_older
+        before = Asset.from_row(known)
         asset = self._named(before, *new)
+        if row is None:
+            saving.write(connection, [asset], _CLOUDINARY)
+            row = self._row(connection, subject, any_asset=False)
+            if row is not None and known["deleted_at"] is not None:
+                connection.execute(_HIDE, {"id": row["id"], "version": row["version"] or 0})
+            return True
         if asset.identity == before.identity:
-            return False
+            return is_older
         values = {
             "id": row["id"],
-            "kind": asset.resource_type,
             "delivery": asset.delivery_type,
             "public_id": asset.public_id,
             "folder": asset.folder,
             "media_url": asset.media_url,
         }
-        taken = connection.scalar(_TAKEN_SINCE, {**values, "told_at": int(told_at.timestamp())})
-        if taken is not None:
-            return False
-        # Whatever went by that name was overwritten in Cloudinary.
-        connection.execute(_REPLACED, values)
         connection.execute(_RENAME, values)
         return True
+
+    def _former(
+        self, connection: sa.Connection, told_at: datetime, subject: Subject
+    ) -> Mapping[str, Any] | None:
+        """The row that an asset without one had, with what was told of it since.
+
+        None where none is known, or it is gone.
+        """
+        if subject.asset_id is None:
+            return None
+        found = connection.execute(_FORMER, {"asset_id": subject.asset_id}).mappings().first()
+        if found is None:
+            return None
+        row = dict(found)
+        if _came_after(row, told_at):
+            return None
+        asset = Asset.from_row(row)
+        for mark in connection.execute(_MARKS, {"keys": [subject.asset_id]}).mappings():
+            if mark["field"] == "gone" and _ends(mark["value"], asset):
+                return None
+            if mark["field"] != "name":
+                asset = self._marked(asset, mark["field"], mark["value"])
+        return {**row, "tags": list(asset.tags), "context": asset.context}
+
+    @staticmethod
+    def _standing(
+        connection: sa.Connection, named: Asset | Subject, row: Mapping[str, Any] | None
+    ) -> sa.Row[Any] | None:
+        """Another row than this one, under that name."""
+        values = {
+            "id": 0 if row is None else row["id"],
+            "kind": named.resource_type,
+            "delivery": named.delivery_type,
+            "public_id": named.public_id,
+        }
+        return connection.execute(_STANDING, values).first()
+
+    @staticmethod
+    def _is_taken(connection: sa.Connection, named: Asset | Subject, since: int) -> bool:
+        """Whether another asset was renamed to that name later than `since`, in seconds."""
+        name = f"{named.resource_type}/{named.delivery_type}/{named.public_id}"
+        taken = connection.scalar(_TAKEN, {"name": name, "asset_id": named.asset_id})
+        return taken is not None and taken > since
 
     def _labelled(
         self,

@@ -332,3 +332,81 @@ def told_of(dashboard: Any, kit: mt.MediaToolkit) -> Iterator[str]:
     auth = (account.api_key, account.api_secret.get_secret_value())
     for one in requests.get(triggers, auth=auth, timeout=30).json()["triggers"]:
         requests.delete(f"{triggers}/{one['id']}", auth=auth, timeout=30)
+
+
+B = "b" * 32
+
+
+def test_an_asset_whose_row_another_took_is_back_with_the_rename_told_late(
+    kit: mt.MediaToolkit, tell: Callable[..., int]
+) -> None:
+    tell(upload(NOW - 90, at=-90, tags=["first"]))
+    tell(tags(-80, added="kept"))
+    tell(context(-70, added=[{"name": "alt", "value": "x"}]))
+    before = kit.asset("a")
+    tell(upload(NOW, asset_id=B, bytes=9))
+    assert tell(renaming("a", "new", -50)) == 1
+    assert {(a.public_id, a.bytes) for a in kit.page().items} == {("a", 9), ("new", 5)}
+    back = kit.asset("new")
+    assert (back.asset_id, back.user_id) == (before.asset_id, before.user_id)
+    assert (back.tags, back.context) == (("first", "kept"), {"alt": "x"})
+    assert tell(renaming("new", "newer", -40)) == 1
+    assert kit.asset("newer").asset_id == before.asset_id
+
+
+def test_a_deleted_asset_whose_row_another_took_stays_deleted(
+    kit: mt.MediaToolkit, tell: Callable[..., int]
+) -> None:
+    tell(upload(NOW - 90, at=-90))
+    kit.delete("a")
+    tell(upload(NOW, asset_id=B, bytes=9))
+    tell(renaming("a", "new", -50))
+    assert [a.public_id for a in kit.page().items] == ["a"]
+    assert kit.restore("new").pop().bytes == 5
+
+
+def test_an_asset_that_is_gone_does_not_come_back_with_a_rename_told_late(
+    kit: mt.MediaToolkit, tell: Callable[..., int]
+) -> None:
+    tell(upload(NOW - 90, at=-90))
+    tell(upload(NOW, asset_id=B, bytes=9))
+    tell(deletion(NOW - 90, at=-20, public_id="new"))
+    assert tell(renaming("a", "new", -50)) == 0
+    assert [a.bytes for a in kit.page().items] == [9]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_an_asset_that_a_rename_overwrote_does_not_take_the_row(
+    kit: mt.MediaToolkit, tell: Callable[..., int], order: tuple[int, ...]
+) -> None:
+    told = [
+        upload(NOW - 90, at=-90, asset_id=B, public_id="b", bytes=9),
+        upload(NOW - 50, at=-50),
+        event("rename", -20, **{
+            **{k: v for k, v in named(asset_id=B).items() if k != "public_id"},
+            "from_public_id": "b", "to_public_id": "a", "from_type": "upload", "to_type": "upload",
+        }),
+    ]  # fmt: skip
+    for index in order:
+        tell(told[index])
+    (asset,) = kit.page().items
+    assert (asset.asset_id, asset.public_id, asset.bytes) == (B, "a", 9)
+
+
+ENDS = list(itertools.permutations(range(4)))
+
+
+@pytest.mark.parametrize("order", ENDS)
+def test_a_name_that_is_used_again_ends_the_same_in_any_order(
+    kit: mt.MediaToolkit, tell: Callable[..., int], order: tuple[int, ...]
+) -> None:
+    told = [
+        upload(NOW - 90, at=-90, tags=["one"]),
+        renaming("a", "moved", -60),
+        upload(NOW - 30, at=-30, asset_id=B, bytes=9),
+        tags(-10, added="late"),
+    ]
+    for index in order:
+        tell(told[index])
+    found = {a.asset_id: (a.public_id, a.bytes, set(a.tags)) for a in kit.page().items}
+    assert found == {"a" * 32: ("moved", 5, {"one", "late"}), B: ("a", 9, set())}

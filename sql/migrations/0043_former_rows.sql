@@ -1,0 +1,39 @@
+-- What was told of an asset last, by its asset_id, and of a name. Policies that look at each row
+-- keep indexes of expressions from being used: these look as the owner and tell ids alone, and the
+-- rows of history are then read as the caller.
+
+CREATE FUNCTION media_toolkit_rules.last_told(asset_ids TEXT[]) RETURNS SETOF BIGINT
+LANGUAGE SQL STABLE SECURITY DEFINER AS $$
+    SELECT last.id FROM unnest(asset_ids) AS wanted (asset_id)
+    CROSS JOIN LATERAL (
+        SELECT h.id FROM cloudinary_files_history AS h
+        WHERE h.old IS NOT NULL AND h.old ->> 'asset_id' = wanted.asset_id
+        ORDER BY h.id DESC LIMIT 1) AS last
+$$;
+
+CREATE FUNCTION media_toolkit_rules.history_of(name TEXT) RETURNS SETOF BIGINT
+LANGUAGE SQL STABLE SECURITY DEFINER AS $$
+    SELECT id FROM cloudinary_files_history
+    WHERE operation = 'purge' AND old ->> 'public_id' = name
+    UNION ALL
+    SELECT id FROM cloudinary_files_history
+    WHERE operation = 'rename' AND old ->> 'public_id' = name
+    UNION ALL
+    SELECT id FROM cloudinary_files_history
+    WHERE old IS NOT NULL AND old ->> 'asset_id' = name
+$$;
+
+DO $$ DECLARE
+    place TEXT := (SELECT relnamespace::regnamespace::text FROM pg_class
+                   WHERE oid = 'cloudinary_files'::regclass);
+    named TEXT;
+BEGIN
+    FOREACH named IN ARRAY ARRAY['last_told(TEXT[])', 'history_of(TEXT)'] LOOP
+        -- No table of the caller's may stand before ours: temporary ones come last.
+        EXECUTE format('ALTER FUNCTION media_toolkit_rules.%s SET search_path = %I, pg_temp',
+                       named, place);
+        EXECUTE format('REVOKE ALL ON FUNCTION media_toolkit_rules.%s FROM PUBLIC', named);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION media_toolkit_rules.%s TO media_toolkit_app',
+                       named);
+    END LOOP;
+END $$;
