@@ -24,7 +24,7 @@ _WORDS: sa.ColumnElement[Any] = sa.literal_column(
     "coalesce(words, media_toolkit_rules.words(public_id, original_filename, tags, context))"
 ).label("words")
 # Several rows may have had the name: first comes the row whose id is known, then who has it now,
-# who had it when it went, and who had it before a rename.
+# who had it when it went, who had it before a rename, and whose row another asset has taken.
 _FILE = sa.text("""
 SELECT id, kind, rank, is_deleted FROM (
     SELECT id, resource_type || '/' || delivery_type AS kind, 0 AS rank,
@@ -35,27 +35,31 @@ SELECT id, kind, rank, is_deleted FROM (
     FROM cloudinary_files WHERE asset_id = :name OR public_id = :name
     UNION ALL
     SELECT file_id, old ->> 'resource_type' || '/' || (old ->> 'delivery_type'),
-        CASE WHEN file_id = :id THEN 0 ELSE 2 END, true, id
+        CASE WHEN file_id = :id THEN 0
+             WHEN operation = 'purge' THEN 2
+             WHEN operation = 'rename' AND old ->> 'public_id' = :name THEN 3
+             ELSE 4 END, true, id
     FROM cloudinary_files_history
-    WHERE operation = 'purge' AND (file_id = :id OR old ->> 'public_id' = :name
-                                   OR old ->> 'asset_id' = :name)
-    UNION ALL
-    SELECT file_id, old ->> 'resource_type' || '/' || (old ->> 'delivery_type'), 3, true, id
-    FROM cloudinary_files_history WHERE operation = 'rename' AND old ->> 'public_id' = :name
+    WHERE id IN (SELECT media_toolkit_rules.history_of(:name))
+       OR file_id = :id AND operation = 'purge'
 ) AS known ORDER BY rank, is_deleted, newest DESC
 """)
 _FORMER = sa.text("""
-SELECT DISTINCT ON (old ->> 'asset_id') old ->> 'asset_id' AS asset_id, user_id,
-    old ->> 'deleted_at' IS NOT NULL AS is_deleted
-FROM cloudinary_files_history WHERE old ->> 'asset_id' = ANY(CAST(:asset_ids AS text[]))
-ORDER BY old ->> 'asset_id', id DESC
+SELECT old ->> 'asset_id' AS asset_id, user_id, old ->> 'deleted_at' IS NOT NULL AS is_deleted
+FROM cloudinary_files_history
+WHERE id IN (SELECT media_toolkit_rules.last_told(CAST(:asset_ids AS text[])))
 """)
+# TRUNCATE can begin the ids anew: what was before the last purge but the final one is another's.
 _EVENTS = sa.text("""
 SELECT changed_at, changed_by, operation, old,
     CASE WHEN operation = 'purge' THEN NULL ELSE coalesce(
         lead(old) OVER (ORDER BY id),
         (SELECT to_jsonb(f) FROM cloudinary_files AS f WHERE f.id = file_id)) END AS new
-FROM cloudinary_files_history AS h WHERE file_id = :file ORDER BY h.id
+FROM cloudinary_files_history AS h
+WHERE file_id = :file AND id > coalesce((
+    SELECT max(id) FROM cloudinary_files_history WHERE file_id = :file AND operation = 'purge'
+        AND id < (SELECT max(id) FROM cloudinary_files_history WHERE file_id = :file)), 0)
+ORDER BY h.id
 """)
 
 

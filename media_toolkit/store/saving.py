@@ -23,7 +23,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import diagnosis, is_of_data
 from media_toolkit.store.rows import COLUMNS, CopyText, as_row, refusal
-from media_toolkit.store.upsert import Upsert
+from media_toolkit.store.upsert import GIVE_BACK, Upsert
 
 T = TypeVar("T")
 
@@ -200,6 +200,8 @@ def write(
     if is_staged:
         connection.execute(statements.drop_known, values)
     told = connection.execute(statements.upsert, values).one()
+    if told.given:
+        connection.execute(GIVE_BACK, {"ids": told.given})
     updated = told.written - told.inserted + followed
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
 

@@ -69,10 +69,12 @@ def _taken(name: str) -> str:
     return f"CASE WHEN {kept} THEN old.{name} ELSE new.{name} END"
 
 
+# A row of the guide has no version: what was uploaded after it was deleted is later.
+_IS_LATER = "new.version > coalesce(old.version, floor(extract(epoch FROM old.deleted_at))::bigint)"
 _DIFFERS = (
     f"({_IS_NEWS} AND ROW({', '.join(f'old.{n}' for n in WRITTEN)})"
     f" IS DISTINCT FROM ROW({', '.join(map(_taken, WRITTEN))})"
-    " AND (old.deleted_at IS NULL OR :revive OR new.version > old.version)"
+    f" AND (old.deleted_at IS NULL OR :revive OR {_IS_LATER})"
     " OR (old.deleted_at IS NOT NULL AND :revive))"
 )
 _SET = ", ".join(f"{name} = {_taken(name)}" for name in WRITTEN)
@@ -124,7 +126,7 @@ WHERE {follows} AND EXISTS (SELECT FROM {source} AS other WHERE {other} = {old})
 """
 _FOLLOW = """
 UPDATE cloudinary_files AS old SET {taken},
-    deleted_at = CASE WHEN :revive OR new.version > old.version THEN NULL ELSE old.deleted_at END
+    deleted_at = CASE WHEN :revive OR {is_later} THEN NULL ELSE old.deleted_at END
 FROM {source} AS new WHERE {follows}
 """
 # In the order of ids, so that two saves of the same wait for each other in the same order.
@@ -147,9 +149,19 @@ WITH written AS (
     SET {{taken_now}}, deleted_at = NULL
     -- Another user's row is let through, for row-level security to refuse aloud.
     WHERE NOT {{mine_now}} OR ({{not_older_now}} AND {{differs_now}})
-    RETURNING xmax = 0 AS inserted)
-SELECT count(*) FILTER (WHERE inserted) AS inserted, count(*) AS written FROM written
+    RETURNING id, xmax = 0 AS inserted)
+SELECT count(*) FILTER (WHERE inserted) AS inserted, count(*) AS written,
+    array_agg(id) FILTER (WHERE inserted AND :is_admin) AS given
+FROM written
 """
+# An admin's save makes no asset the admin's that had an owner before another took its name, and
+# with it the row or its place.
+GIVE_BACK = sa.text("""
+UPDATE cloudinary_files AS f SET user_id = h.user_id FROM cloudinary_files_history AS h
+WHERE f.id = ANY(:ids) AND f.user_id <> h.user_id AND f.asset_id = h.old ->> 'asset_id'
+  AND h.id IN (SELECT media_toolkit_rules.last_told(ARRAY(
+      SELECT asset_id FROM cloudinary_files WHERE id = ANY(:ids) AND asset_id IS NOT NULL)))
+""")
 
 
 class Upsert:
@@ -172,6 +184,7 @@ class Upsert:
             "is_news": _IS_NEWS,
             "leaves": _renamed(_IS_TO_MOVE.format(new=_names("other")), "there", "other"),
             "is_to_move": _IS_TO_MOVE.format(new=_names("new")),
+            "is_later": _IS_LATER,
             "taken": _SET,
             "mine": _MINE,
             "mine_now": _at_conflict(_MINE),

@@ -119,6 +119,22 @@ def test_a_truncated_table_can_be_read_as_it_stood(kit: mt.MediaToolkit) -> None
     assert kit.history("photo1")["operation"].tolist() == ["insert", "purge"]
 
 
+def test_where_ids_begin_anew_a_history_is_of_the_row_that_is_there(kit: mt.MediaToolkit) -> None:
+    kit.save_many([response(1), response(2)])
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql("TRUNCATE cloudinary_files RESTART IDENTITY")
+    kit.save_many([response(3)])
+    assert kit.history("photo3")["operation"].tolist() == ["insert"]
+    assert kit.history("photo2")["operation"].tolist() == ["insert", "purge"]
+
+
+def test_an_asset_whose_row_another_took_is_found_by_its_asset_id(kit: mt.MediaToolkit) -> None:
+    kit.save_many([response(1, asset_id="a" * 32)])
+    kit.save_many([response(1, asset_id="b" * 32, version=2000)])
+    events = kit.history("a" * 32)
+    assert events["changes"][1]["asset_id"] == ("a" * 32, "b" * 32)
+
+
 def test_the_table_is_read_as_it_stood(kit: mt.MediaToolkit, changes: AssetChanges) -> None:
     me, moments, seen = kit.identity, [now(kit)], [kit.assets()]
 

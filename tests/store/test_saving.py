@@ -280,6 +280,32 @@ def test_a_late_message_in_a_chain_of_names_stops_no_other(
     assert [store.get(n, ANA).asset_id for n in "abc"] == [asset(n).asset_id for n in (1, 2, 3)]
 
 
+def test_a_swap_told_to_an_admin_in_two_batches_leaves_both_their_owners(
+    store: AssetStore, padding: list[mt.Asset]
+) -> None:
+    store.save_many([asset(1)], ANA)
+    store.save_many([asset(2, "bob")], BOB)
+    for number, name in ((1, "photo2"), (2, "photo1")):
+        told = asset(number, "root", public_id=name, version=2000)
+        store.save_many([told, *(replace(one, user_id="root") for one in padding)], ROOT)
+    assert store.get("photo1", ROOT).user_id == "bob"
+    assert store.get("photo2", ROOT).user_id == "ana"
+    assert {store.get(one.public_id, ROOT).user_id for one in padding} <= {"root"}
+
+
+def test_what_was_uploaded_after_a_row_without_a_version_was_deleted_brings_it_back(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    changes = AssetChanges(database)
+    store.save_many([asset(1, asset_id=None, version=None), *padding], ANA)
+    changes.delete(changes.find("photo1", ANA), ANA)
+    store.save_many([asset(1, version=int(time.time()) - 3600), *padding], ANA)
+    with pytest.raises(mt.NotFound):
+        store.get("photo1", ANA)
+    store.save_many([asset(1, version=int(time.time()) + 3600), *padding], ANA)
+    assert store.get("photo1", ANA).asset_id == f"{1:032x}"
+
+
 def test_a_later_upload_under_another_name_brings_a_deleted_row_back(
     store: AssetStore, database: Database, padding: list[mt.Asset]
 ) -> None:
