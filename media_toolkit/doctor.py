@@ -96,14 +96,9 @@ def diagnose(
         return Finding("Postgres", "ok", f"{name}, version {version}")
 
     def table() -> Finding:
-        waiting = [m.name for m in migrations.pending(database)]
-        if waiting:
-            return Finding(
-                "table",
-                "warning",
-                f"migrations pending: {', '.join(waiting)}",
-                "run: python -m media_toolkit migrate",
-            )
+        if lacks := migrations.lacking(database, settings.policy):
+            run = "run: python -m media_toolkit migrate"
+            return Finding("table", "warning", "; ".join(lacks), run)
         policy = migrations.policy_of(database)
         return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")
 

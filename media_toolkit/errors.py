@@ -25,6 +25,8 @@ MediaToolkitError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "BudgetSpent",
     "CloudUnavailable",
@@ -48,6 +50,13 @@ __all__ = [
     "UnsupportedMedia",
     "UploadError",
 ]
+
+
+def listed(things: Iterable[object], most: int = 10) -> str:
+    """`a, b, c and 2,990 more`: as many as a sentence holds, and how many there are."""
+    names = [str(thing) for thing in things]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 class MediaToolkitError(Exception):

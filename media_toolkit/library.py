@@ -15,7 +15,14 @@ from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.labels import context_changes, read_tags
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import Conflict, NotFound, SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.errors import (
+    Conflict,
+    NotFound,
+    SignatureError,
+    StoreError,
+    UnsupportedMedia,
+    listed,
+)
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges, read_age
@@ -196,8 +203,9 @@ class Library:
         gone = [asset for asset in rows if asset.identity not in known]
         if gone:
             raise NotFound(
-                f"Cloudinary does not have {', '.join(map(str, gone[:10]))}",
-                hint="the others are changed; delete these rows or upload the files again",
+                f"Cloudinary does not have {listed(gone)}",
+                hint=("the others are changed; " if there else "nothing was changed; ")
+                + "delete these rows or upload the files again",
                 ids=tuple(asset.public_id for asset in gone),
             )
         return edited
@@ -252,17 +260,30 @@ class Library:
 
         Raises:
             FilterError: no age. UploadError: Cloudinary failed; what is done stays done, and
-                the same call goes on.
+                the same call goes on. Conflict: rows of other tables refer to some assets, which
+                stay; the others are done.
         """
         age, done = read_age(older_than), 0
+        kept: dict[int, Asset] = {}
 
         def destroy(asset: Asset) -> None:
             there = self._where_it_is(asset)
             if there is not None:
                 self._client.destroy(there.public_id, there.resource_type, there.delivery_type)
 
-        while gone := self._changes.purge(age, identity, destroy):
+        while True:
+            before = len(kept)
+            gone = self._changes.purge(age, identity, destroy, kept)
             done += gone
+            if gone == 0 and len(kept) == before:
+                break
+        if kept:
+            raise Conflict(
+                f"rows of other tables refer to {listed(kept.values())}: left as they are; "
+                f"{done} others purged",
+                hint="delete those rows first, or let the assets stay deleted",
+                ids=tuple(asset.public_id for asset in kept.values()),
+            )
         return done
 
     def _where_it_is(self, asset: Asset) -> Asset | None:

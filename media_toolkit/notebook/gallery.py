@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -46,12 +46,14 @@ class Gallery:
 
 
 def build_gallery(
-    assets: Iterable[Asset], thumbnail: Callable[[Asset], str], limit: int = 48
+    assets: Sequence[Asset],
+    thumbnail: Callable[[Asset], str],
+    limit: int = 48,
+    total: int | None = None,
 ) -> Gallery:
-    """Make a gallery of at most `limit` assets; the rest is counted."""
-    everything = list(assets)
-    tiles = tuple(_tile(asset, thumbnail(asset)) for asset in everything[:limit])
-    return Gallery(tiles, max(0, len(everything) - limit))
+    """Make a gallery of at most `limit` assets; the rest, of `total` or of them, is counted."""
+    tiles = tuple(_tile(asset, thumbnail(asset)) for asset in assets[:limit])
+    return Gallery(tiles, max(0, (len(assets) if total is None else total) - limit))
 
 
 def assets_of(frame: pd.DataFrame) -> list[Asset]:

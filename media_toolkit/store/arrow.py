@@ -37,7 +37,9 @@ class ArrowPool:
             recycle=int(max_idle_s),
             reset_on_return=None,
         )
-        self._idle = IdleWatch(lambda: self._pool, self._pool.dispose, self._pool, max_idle_s)
+        self._idle = IdleWatch(
+            lambda: self._pool, lambda: self._pool.dispose(), self._pool, max_idle_s
+        )
 
     @contextmanager
     def lend(self) -> Iterator[ArrowConnection]:
@@ -56,6 +58,11 @@ class ArrowPool:
             self._pool.dispose()
             raise
         held.close()
+
+    def forget(self) -> None:
+        """In a forked process: what was lent then stays the parent's, and is never closed here."""
+        self._pool = self._pool.recreate()
+        self._idle.forget()
 
     def close(self) -> None:
         """Close what lies idle; the object can be used again."""

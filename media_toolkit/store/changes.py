@@ -10,7 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
-from media_toolkit.errors import Conflict, FilterError, Forbidden, MediaToolkitError, NotFound
+from media_toolkit.errors import (
+    Conflict,
+    FilterError,
+    Forbidden,
+    MediaToolkitError,
+    NotFound,
+    listed,
+)
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import read_name
@@ -42,8 +49,10 @@ WHERE id = :id RETURNING id
 _PURGEABLE = """
 SELECT * FROM cloudinary_files
 WHERE deleted_at <= NOW() - CAST(:age AS interval) AND (user_id = :user_id OR :is_admin)
+    AND id <> ALL(CAST(:kept AS bigint[]))
 ORDER BY deleted_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
 """
+_REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
 
 
 class AssetChanges:
@@ -69,7 +78,7 @@ class AssetChanges:
             c.id == sa.any_(sa.cast(ids, _INTEGERS)),
             c.public_id == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text))),
             c.asset_id == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text))),
-            *([named.in_(names)] if names else []),
+            *([named.in_(_rows(names))] if names else []),
         )
         query = sa.select(files).where(found, _DELETED[is_deleted]).order_by(c.id)
         rows = self._database.run(identity, lambda k: k.execute(query).mappings().all())
@@ -143,35 +152,46 @@ class AssetChanges:
         older_than: timedelta,
         identity: Identity,
         destroy: Callable[[Asset], object],
+        kept: dict[int, Asset] | None = None,
         limit: int = 20,
     ) -> int:
         """Destroy, by the given call, up to `limit` of the assets deleted longest ago.
 
+        Args:
+            kept: by their ids, rows to leave; those are added that a table of the team's own
+                refers to, whose assets are not destroyed.
+
         Returns:
-            How many. A row goes once its asset is gone: after a failure the same call goes on.
+            How many. A row goes with its asset: after a failure the same call goes on.
         """
         values = {
             "age": older_than,
             "user_id": identity.user_id,
             "is_admin": identity.role == "admin",
+            "kept": list(kept := {} if kept is None else kept),
             "limit": limit,
         }
-        gone: list[int] = []
+        gone = 0
         failure: MediaToolkitError | None = None
         with self._database.begin(identity) as connection:
+            connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
             for row in connection.execute(sa.text(_PURGEABLE), values).mappings().all():
+                asset = Asset.from_row(dict(row))
                 try:
-                    destroy(Asset.from_row(dict(row)))
+                    # The row first: what may not go must not be destroyed.
+                    with connection.begin_nested():
+                        connection.execute(_REMOVE, {"id": asset.id})
+                        destroy(asset)
+                except sa.exc.IntegrityError:
+                    kept[row["id"]] = asset
                 except MediaToolkitError as error:
                     failure = error
                     break
-                gone.append(row["id"])
-            connection.execute(
-                sa.text("DELETE FROM cloudinary_files WHERE id = ANY(:ids)"), {"ids": gone}
-            )
+                else:
+                    gone += 1
         if failure is not None:
             raise failure
-        return len(gone)
+        return gone
 
     def _change(
         self, statement: str, assets: Sequence[Asset], identity: Identity, **values: Any
@@ -242,7 +262,7 @@ def _check_found(keys: list[Any], assets: list[Asset], is_deleted: bool) -> None
     if missing:
         where = "among the deleted ones" if is_deleted else "in cloudinary_files"
         raise NotFound(
-            f"no asset {', '.join(missing[:10])} {where}",
+            f"no asset {listed(missing)} {where}",
             hint="check the public_id; what is not yours to see is not found either",
             ids=tuple(missing),
         )
@@ -256,9 +276,16 @@ def _check_found(keys: list[Any], assets: list[Asset], is_deleted: bool) -> None
             )
 
 
+def _rows(names: Sequence[tuple[str, str, str]]) -> sa.Select[Any]:
+    """Names as rows of three columns: thousands of them as one expression go beyond a stack."""
+    parts = (sa.cast(list(part), sa.ARRAY(sa.Text)) for part in zip(*names, strict=True))
+    wanted = sa.func.unnest(*parts).table_valued("kind", "way", "public_id").render_derived()
+    return sa.select(wanted.c.kind, wanted.c.way, wanted.c.public_id)
+
+
 def _forbidden(assets: list[Asset]) -> Forbidden:
     owners = ", ".join(sorted({asset.user_id for asset in assets}))
-    named = ", ".join(str(asset) for asset in assets[:10])
+    named = listed(assets)
     return Forbidden(
         f"{named} belongs to {owners}",
         hint="ask the owner or an admin",

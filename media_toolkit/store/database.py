@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
 
+from media_toolkit import forks
 from media_toolkit.identity import Identity
 from media_toolkit.store.arrow import ArrowPool
 from media_toolkit.store.idle import IdleWatch
@@ -26,6 +27,14 @@ Script = Sequence[tuple[Identity, Sequence[tuple[str, Mapping[str, Any]]]]]
 # https://neon.com/docs/introduction/compute-lifecycle
 MAX_IDLE_S = 240
 CONNECT_TIMEOUT_S = 10
+# https://www.postgresql.org/docs/current/libpq-connect.html; the network's own, so that they keep
+# no Neon awake.
+_DEFAULTS = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 # Longer no page waits for its answer.
 POOL_TIMEOUT_S = 10
 # A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
@@ -67,6 +76,7 @@ class Database:
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
         self._reads_kept: bool | None = None
+        forks.watch(self)
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -74,17 +84,14 @@ class Database:
         user hears at the first statement: each is one round trip less than with a ping before it,
         and all that this class runs begins with one that may run again."""
         engine = sa.create_engine(
-            _with_driver(self._pooled_url),
+            _with_driver(_with_defaults(self._pooled_url)),
             pool_recycle=MAX_IDLE_S,
             pool_size=5,
             max_overflow=15,
             pool_timeout=POOL_TIMEOUT_S,
             # Otherwise values of a failed statement stand in the error's text.
             hide_parameters=True,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_S,
-                "application_name": "media_toolkit",
-            },
+            connect_args={"application_name": "media_toolkit"},
         )
         self._idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
         return engine
@@ -214,9 +221,7 @@ class Database:
             Unavailable, Forbidden, StoreError: as `begin`.
         """
         engine = sa.create_engine(
-            _with_driver(self._direct_url),
-            poolclass=sa.NullPool,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+            _with_driver(_with_defaults(self._direct_url)), poolclass=sa.NullPool
         )
         with our_errors():
             try:
@@ -256,6 +261,14 @@ class Database:
         if "_arrow" in self.__dict__:
             self._arrow.close()
 
+    def forget(self) -> None:
+        """Leave all connections to the process that this one was forked from."""
+        if "engine" in self.__dict__:
+            self.engine.dispose(close=False)
+            self._idle.forget()
+        if "_arrow" in self.__dict__:
+            self._arrow.forget()
+
     def _open(self, identity: Identity) -> sa.Connection:
         """A connection in a transaction as `identity`; who closes it rolls back."""
         connection = self.engine.connect()
@@ -274,7 +287,7 @@ class Database:
         # 0.6 s to import, so only where Arrow is asked for.
         from adbc_driver_postgresql import dbapi
 
-        return dbapi.connect(_with_timeout(self._pooled_url), autocommit=autocommit)
+        return dbapi.connect(_with_defaults(self._pooled_url), autocommit=autocommit)
 
 
 def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:
@@ -314,9 +327,10 @@ def _with_driver(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg2://", 1)
 
 
-def _with_timeout(url: str) -> str:
-    """libpq waits for ever otherwise; all else in the string (sslmode …) stays as it is."""
+def _with_defaults(url: str) -> str:
+    """Else libpq would wait for ever, and for an answer through a network that is gone two hours;
+    all that the string says itself (sslmode …) stays as it is."""
     query = urlsplit(url).query
-    if "connect_timeout" in dict(parse_qsl(query, keep_blank_values=True)):
-        return url
-    return f"{url.rstrip('?')}{'&' if query else '?'}connect_timeout={CONNECT_TIMEOUT_S}"
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    rest = "&".join(f"{name}={value}" for name, value in _DEFAULTS.items() if name not in given)
+    return f"{url.rstrip('?')}{'&' if query else '?'}{rest}" if rest else url

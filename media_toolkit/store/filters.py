@@ -33,6 +33,8 @@ _MOST_ROWS = 2**62
 # Postgres works a search through as a tree, and its stack ends at some ten thousand.
 MOST_WORDS = 5_000
 _WORD = re.compile(r"[^\W_]+")
+# What Python and pandas have for no value, as text.
+_MISSING = ("None", "nan", "<NA>", "NaT")
 # The words of a filter that take several values.
 SEVERAL = ("user_id", "resource_type", "delivery_type", "format", "tags", "any_tags")
 
@@ -113,7 +115,9 @@ class AssetFilter:
             FilterError: as `conditions`.
         """
         text = "" if self.text is None else read_name("text", self.text)
-        return unicodedata.normalize("NFC", text).translate(_LETTERS).strip()
+        text = unicodedata.normalize("NFC", text).translate(_LETTERS)
+        # Each word once: Postgres would compare each of them with the words of each asset.
+        return " ".join(dict.fromkeys(text.split()))
 
     def conditions(self, first: sa.Table = files) -> list[sa.ColumnElement[bool]]:
         """The WHERE, as conditions to be joined by AND; every value is bound.
@@ -287,9 +291,11 @@ def _text(name: str, value: Any) -> str:
     """Text that Postgres can hold.
 
     Raises:
-        FilterError: for a NUL or half of a surrogate pair.
+        FilterError: for a NUL, half of a surrogate pair, or what is missing (None, NaN).
     """
     text = str(value)
+    if not isinstance(value, str) and text in _MISSING:
+        raise FilterError(f"{name} holds no value: {text}", ids=(name,))
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise FilterError(
             f"{name} holds a character that no text in Postgres can: {text!r}",

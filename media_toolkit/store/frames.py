@@ -115,7 +115,11 @@ def write_parquet(
 
     # A link stays one: what it leads to is replaced.
     path, count = path.resolve(), 0
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name the file to write in it")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is no file, and is not replaced by one")
+    with tempfile.TemporaryDirectory(prefix=".parquet.", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         writer = None
         for batch in _batches(

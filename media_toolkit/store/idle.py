@@ -42,6 +42,10 @@ class IdleWatch:
                 self._timer.cancel()
             self._timer = None
 
+    def forget(self) -> None:
+        """In a forked process: its parent's timer and lock are not there."""
+        self._guard, self._timer = threading.Lock(), None
+
     def _on_checkin(self, *_: Any) -> None:
         with self._guard:
             self._last_used = time.monotonic()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import exc
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from media_toolkit.errors import Conflict, Forbidden, StoreError, Unavailable
 
@@ -24,10 +25,13 @@ BUSY_S = 5.0
 _NO_SCHEMA = "3F000"
 _NO_PRIVILEGE = "42501"
 _UNIQUE = "23505"
+_CANCELLED, _BY_REQUEST = "57014", "due to user request"
 _RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
+# PgBouncer refuses everybody at once for so long, by default 15 s, after a login that failed.
+_POOLER_WAITS, _POOLER_WAITS_S = "server_login_retry", 18.0
 # What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
 _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
           "does not support SSL", "bind message supplies")  # fmt: skip
@@ -51,18 +55,23 @@ def retrying(
     try:
         return call()
     except Exception as error:
-        left_s = patience_s - (time.monotonic() - start)
-        if left_s <= 0 or not is_worth_it(error):
+        if time.monotonic() - start >= patience_s or not is_worth_it(error):
             raise
     for attempt in Retrying(
         retry=retry_if_exception(is_worth_it),
         wait=wait_random_exponential(multiplier=0.1, max=1.5),
-        stop=stop_after_delay(left_s),
+        stop=lambda state: time.monotonic() - start > _patience_s(state, patience_s),
         reraise=True,
     ):
         with attempt:
             return call()
     raise AssertionError("tenacity always returns or raises")
+
+
+def _patience_s(state: RetryCallState, patience_s: float) -> float:
+    failure = state.outcome.exception() if state.outcome is not None else None
+    is_of_a_pooler = _POOLER_WAITS in str(failure)
+    return max(patience_s, _POOLER_WAITS_S) if is_of_a_pooler and patience_s else patience_s
 
 
 def is_away(error: BaseException) -> bool:
@@ -106,7 +115,16 @@ def our_errors() -> Iterator[None]:
     except Exception as error:
         if not _is_of_a_driver(error):
             raise
+        if _is_ctrl_c(error):
+            raise KeyboardInterrupt("the query was cancelled") from error
         raise _translated(error) from error
+
+
+def _is_ctrl_c(error: Exception) -> bool:
+    """ADBC takes Ctrl-C itself while it waits, and has the query cancelled."""
+    is_cancelled = _sqlstate(error) == _CANCELLED and _BY_REQUEST in str(error)
+    is_of_adbc = type(error).__module__.startswith("adbc")
+    return is_cancelled and is_of_adbc and threading.current_thread() is threading.main_thread()
 
 
 def _translated(error: Exception) -> StoreError:
@@ -184,6 +202,7 @@ def diagnosis(error: BaseException) -> dict[str, str]:
         told = {
             "primary": diag.message_primary,
             "hint": diag.message_hint,
+            "detail": diag.message_detail,
             "context": diag.context,
         }
         return {name: text for name, text in told.items() if text}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from media_toolkit.errors import StoreError
+from media_toolkit.errors import StoreError, Unavailable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,6 +21,7 @@ R = TypeVar("R")
 class _Ticket(Generic[T, R]):
     item: T
     result: R | None = None
+    failure: Unavailable | None = None
     is_done: bool = field(default=False)
 
 
@@ -54,6 +55,9 @@ class Together(Generic[T, R]):
                     batch = self._waiting[: self._most]
                     del self._waiting[: self._most]
                 self._finish(batch)
+        if ticket.failure is not None:
+            said = ticket.failure
+            raise Unavailable(said.message, hint=said.hint, retry_after_s=said.retry_after_s)
         if ticket.result is None:
             raise StoreError("a call that others waited for failed", hint="try it again")
         return ticket.result
@@ -63,6 +67,13 @@ class Together(Generic[T, R]):
             results = self._work([one.item for one in batch])
             for one, result in zip(batch, results, strict=True):
                 one.result = result
+        except Unavailable as error:
+            # Postgres was waited for: who waited along need not wait as long again.
+            with self._guard:
+                waited, self._waiting = self._waiting, []
+            for one in (*batch, *waited):
+                one.failure, one.is_done = error, True
+            raise
         finally:
             for one in batch:
                 one.is_done = True

@@ -55,12 +55,8 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
     if settings.pooled_url is None and settings.policy is not None:
         migrations.migrate(database, settings.policy)
     if settings.pooled_url is not None:
-        waiting = [m.name for m in migrations.pending(database)]
-        if waiting:
-            warnings.warn(
-                f"the database lacks {', '.join(waiting)}; run: python -m media_toolkit migrate",
-                stacklevel=2,
-            )
+        for lack in migrations.lacking(database, settings.policy):
+            warnings.warn(f"{lack}; run: python -m media_toolkit migrate", stacklevel=2)
     return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
 
 
@@ -120,11 +116,15 @@ class MediaToolkit(Uploading, Reading, Changing):
         """A grid of thumbnails for a notebook; the newest assets unless given."""
         from media_toolkit.notebook.gallery import assets_of, build_gallery
 
-        if assets is None:
+        frame: Any = assets
+        total = None
+        if frame is None:
             assets = self.page(limit=limit).items
-        elif hasattr(assets, "columns"):
-            assets = assets_of(assets)
-        return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit)
+        elif hasattr(frame, "columns"):
+            assets, total = assets_of(frame.head(limit)), len(frame)
+        else:
+            assets = list(frame)
+        return build_gallery(assets, lambda asset: self.url(asset, "thumbnail"), limit, total)
 
     def explain_signature(
         self, request_params: Mapping[str, Any], error_message: str

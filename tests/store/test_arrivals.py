@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -221,3 +223,22 @@ def test_a_turn_that_fails_fails_aloud_for_each_that_waited() -> None:
     together: Together[int, int] = Together(work, 4)
     with pytest.raises(ValueError, match="broken"):
         together.do(1)
+
+
+def test_who_waits_along_for_a_postgres_that_is_away_does_not_wait_again() -> None:
+    calls, waiting = [], threading.Event()
+
+    def work(items: Any) -> list[int]:
+        calls.append(items)
+        waiting.wait(30)
+        raise mt.Unavailable("away", hint="try again")
+
+    together: Together[int, int] = Together(work, 2)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(together.do, n) for n in range(8)]
+        while len(together._waiting) < 7:
+            time.sleep(0.01)
+        waiting.set()
+        failures = [one.exception(30) for one in asked]
+    assert {(type(f), str(f)) for f in failures} == {(mt.Unavailable, "away (try again)")}
+    assert len(calls) == 1

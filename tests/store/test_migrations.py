@@ -177,6 +177,90 @@ def test_a_column_where_ours_would_stand_is_named_before_anything_is_changed(
     assert tuple(row) == ("old", None)
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (
+            "ALTER TABLE cloudinary_files DROP CONSTRAINT cloudinary_files_public_id_key;"
+            "INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id)"
+            " SELECT public_id, media_url, resource_type, 'bob' FROM cloudinary_files",
+            r"same asset in several rows: image/old \(2\).*keep one row of each",
+        ),
+        (
+            "CREATE TABLE likes (of_file TEXT REFERENCES cloudinary_files (public_id))",
+            "likes_of_file_fkey of likes refers to the public_id.*refer to the id",
+        ),
+        (
+            'CREATE SCHEMA "media-lib"; ALTER TABLE cloudinary_files SET SCHEMA "media-lib";'
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET search_path = \"media-lib\"',"
+            " current_database()); END $$",
+            'needs quotes: "media-lib".*ALTER SCHEMA',
+        ),
+    ],
+    ids=["twice", "referred to", "quoted"],
+)
+def test_what_stands_in_the_way_of_adopting_is_said_before_anything_is_changed(
+    empty_database: Database, before: str, said: str
+) -> None:
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+        connection.exec_driver_sql(before)
+    with pytest.raises(mt.StoreError, match=said):
+        migrations.migrate(empty_database)
+    assert migrations.applied(empty_database) == {}
+
+
+def test_a_table_in_use_is_not_waited_for_and_the_user_is_named(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_LOCK_TIMEOUT_S", 1)
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+    with empty_database.direct() as reader:
+        pid = reader.scalar(sa.text("SELECT pg_backend_pid() FROM cloudinary_files"))
+        with pytest.raises(mt.StoreError, match=rf"0001.*in use by process {pid} of .*terminate"):
+            migrations.migrate(empty_database)
+    assert migrations.migrate(empty_database)
+
+
+def test_what_a_migration_would_mend_is_told_and_a_login_of_the_app_alone_may_ask(
+    stack: Any, empty_database: Database
+) -> None:
+    assert "the database lacks 0001" in migrations.lacking(empty_database, None)[0]
+    migrations.migrate(empty_database, "team")
+    assert migrations.lacking(empty_database, None) == []
+    [lack] = migrations.lacking(empty_database, "private")
+    assert lack == "the database holds to the policy team, and the settings say private"
+    login = f"dashboard_{secrets.token_hex(4)}"
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {login} LOGIN PASSWORD 'x'")
+        connection.exec_driver_sql(f"GRANT media_toolkit_app TO {login}")
+    try:
+        # The pooler knows the owner alone.
+        place = stack.database_url.partition("@")[2].rpartition("/")[0]
+        url = f"{place}/{empty_database.pooled_url.rpartition('/')[2]}"
+        settings = mt.Settings(database_url=f"postgresql://{login}:x@{url}", policy="private")
+        with pytest.warns(UserWarning, match="policy team"):
+            kit = mt.connect(settings)
+        with kit:
+            assert kit.count() == 0
+            assert "policy team" in str(kit.doctor())
+    finally:
+        with empty_database.direct() as connection:
+            connection.exec_driver_sql(f"DROP ROLE {login}")
+
+
+def test_the_id_of_a_row_never_changes(empty_database: Database) -> None:
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+    migrations.migrate(empty_database)
+    with (
+        pytest.raises(mt.StoreError, match="never changes: 1 to 9"),
+        empty_database.direct() as connection,
+    ):
+        connection.exec_driver_sql("UPDATE cloudinary_files SET id = 9")
+
+
 def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Database) -> None:
     migrations.migrate(empty_database)
     with empty_database.direct() as connection:

@@ -99,8 +99,10 @@ def test_every_named_query_has_its_columns_whatever_the_library_holds(
     with kit._database.direct() as connection:
         connection.exec_driver_sql(
             "INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id, tags)"
-            " VALUES ('guide', 'x', 'image', 'ana', ARRAY[NULL, 'a'])"
+            " VALUES ('guide', 'x', 'image', 'ana', ARRAY[NULL, 'a', 'a'])"
         )
+    counted = named_frame(kit._database, admin, "tags_by_use").set_index("tag")["assets"]
+    assert counted["a"] == 1, "also where the tag stands twice"
     for who in (kit.identity, admin):
         _is_answered(kit, who, is_some=True)
     _is_answered(kit, Identity("bob"), is_some=policy == "team")

@@ -1,3 +1,5 @@
+-- What the app needs to know of what was, and what nobody may change.
+--
 -- What was told of an asset last, by its asset_id, and of a name. Policies that look at each row
 -- keep indexes of expressions from being used: these look as the owner and tell ids alone, and the
 -- rows of history are then read as the caller.
@@ -22,6 +24,19 @@ LANGUAGE SQL STABLE SECURITY DEFINER AS $$
     SELECT id FROM cloudinary_files_history
     WHERE old IS NOT NULL AND old ->> 'asset_id' = name
 $$;
+
+-- What happened to a row is kept under its id, so that it never changes.
+CREATE FUNCTION media_toolkit_rules.refuse_another_id() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the id of a row of cloudinary_files never changes: % to %', OLD.id, NEW.id
+        USING HINT = 'the history is kept by it';
+END $$;
+CREATE TRIGGER refuse_another_id BEFORE UPDATE OF id ON cloudinary_files
+    FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id)
+    EXECUTE FUNCTION media_toolkit_rules.refuse_another_id();
+
+-- Whoever works as the app can see what waits, and which policy holds.
+GRANT SELECT ON media_toolkit_migrations, media_toolkit_policy TO media_toolkit_app;
 
 DO $$ DECLARE
     place TEXT := (SELECT relnamespace::regnamespace::text FROM pg_class
