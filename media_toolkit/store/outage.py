@@ -30,8 +30,8 @@ _RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
-# PgBouncer refuses everybody at once for so long, by default 15 s, after a login that failed.
-_POOLER_WAITS, _POOLER_WAITS_S = "server_login_retry", 18.0
+# After a login that failed, PgBouncer refuses everybody at once, for 15 s unless told otherwise.
+_POOLER_WAITS, _WITH_A_POOLER = "server_login_retry", 1.5
 # What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
 _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
           "does not support SSL", "bind message supplies")  # fmt: skip
@@ -70,8 +70,7 @@ def retrying(
 
 def _patience_s(state: RetryCallState, patience_s: float) -> float:
     failure = state.outcome.exception() if state.outcome is not None else None
-    is_of_a_pooler = _POOLER_WAITS in str(failure)
-    return max(patience_s, _POOLER_WAITS_S) if is_of_a_pooler and patience_s else patience_s
+    return patience_s * (_WITH_A_POOLER if _POOLER_WAITS in str(failure) else 1)
 
 
 def is_away(error: BaseException) -> bool:

@@ -34,7 +34,7 @@ pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 200
 logfile = {folder}/log
-server_login_retry = 1
+server_login_retry = {login_retry_s}
 query_wait_timeout = {patience_s}
 """
 _TLS = """
@@ -60,13 +60,18 @@ class Pooler:
 
 @contextmanager
 def pooler_of(
-    port: int, database_url: str, patience_s: int = 120, certificate: Path | None = None
+    port: int,
+    database_url: str,
+    patience_s: int = 120,
+    certificate: Path | None = None,
+    login_retry_s: int = 1,
 ) -> Iterator[Pooler]:
     """PgBouncer in transaction mode before the Postgres of `database_url`.
 
     Args:
         port: a free one.
         patience_s: how long a client may wait for a Postgres that is away; its default.
+        login_retry_s: how long it refuses everybody after a login that failed; its default is 15.
         certificate: a folder with server.crt and server.key; then TLS is required.
     """
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -81,6 +86,7 @@ def pooler_of(
             port=port,
             folder=folder,
             patience_s=patience_s,
+            login_retry_s=login_retry_s,
         )
     )
     if certificate is not None:

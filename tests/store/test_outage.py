@@ -28,6 +28,7 @@ from media_toolkit.store import database as database_module
 from media_toolkit.store import frames, migrations, saving
 from media_toolkit.store.assets import AssetStore, SaveReport
 from media_toolkit.store.database import Database
+from media_toolkit.store.filters import AssetFilter
 
 ANA = Identity("ana")
 
@@ -385,6 +386,22 @@ def test_a_longer_outage_says_what_to_do_and_loses_and_doubles_nothing(
         again = AssetStore(Database(url, server.direct_url))
         assert again.save_many(assets(range(2000)), ANA) == SaveReport(1000, 0, 1000)
         again._database.close()
+
+
+def test_a_pooler_that_refuses_logins_for_a_while_is_waited_for(
+    server: Server, pooler_before: Any, in_background: Callable[..., Future[Any]]
+) -> None:
+    with (
+        pooler_before(server.direct_url, login_retry_s=15) as pooler,
+        closing(Database(pooler.url(server.direct_url), server.direct_url)) as database,
+    ):
+        store = AssetStore(database)
+        store.save_many(assets(range(10)), ANA)
+        server.postgres.stop()
+        looking = in_background(lambda: store.count(AssetFilter(), ANA))
+        time.sleep(3)
+        server.postgres.start()
+        assert looking.result() == 10
 
 
 def test_who_finds_all_connections_busy_is_told_to_try_again(server: Server, url: str) -> None:
