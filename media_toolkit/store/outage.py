@@ -30,8 +30,10 @@ _RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
-# After a login that failed, PgBouncer refuses everybody at once, for 15 s unless told otherwise.
-_POOLER_WAITS, _WITH_A_POOLER = "server_login_retry", 1.5
+# After a login that failed, PgBouncer refuses everybody at once, for 15 s unless told otherwise;
+# psycopg2 sees no more of it than that a connection, which there was, is closed.
+_OF_A_POOLER = ("server_login_retry", "server closed the connection unexpectedly")
+_WITH_A_POOLER = 1.5
 # What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
 _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
           "does not support SSL", "bind message supplies")  # fmt: skip
@@ -69,8 +71,8 @@ def retrying(
 
 
 def _patience_s(state: RetryCallState, patience_s: float) -> float:
-    failure = state.outcome.exception() if state.outcome is not None else None
-    return patience_s * (_WITH_A_POOLER if _POOLER_WAITS in str(failure) else 1)
+    said = str(state.outcome.exception()) if state.outcome is not None else ""
+    return patience_s * (_WITH_A_POOLER if any(words in said for words in _OF_A_POOLER) else 1)
 
 
 def is_away(error: BaseException) -> bool:
