@@ -198,6 +198,9 @@ def test_forty_eight_to_a_page_newest_first(
     expect(page.get_by_text("1 selected")).to_have_count(0)
     page.get_by_role("button", name="← Newer").first.click()
     expect(page.get_by_role("option")).to_have_count(48)
+    kit.delete(list(kit.page(limit=5).items))
+    page.get_by_role("button", name="Older →").last.click()
+    expect(page.get_by_text("44–45 of 45").first).to_be_visible()
 
 
 def test_a_click_selects_and_the_keyboard_too(page: Page, pictures: mt.MediaToolkit) -> None:

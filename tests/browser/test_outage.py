@@ -75,11 +75,15 @@ def test_a_short_outage_is_a_wait_and_no_error(
 ) -> None:
     server, _ = postgres
     server.stop()
+    waiting = library.get_by_text("Still loading")
+    expect(waiting).to_have_count(0)
     library.get_by_role("button", name="raw").click()
+    expect(waiting).to_be_visible()
     # A third of what is waited for: on a loaded machine Postgres takes seconds to start.
     library.wait_for_timeout(1000 * PATIENCE_S / 3)
     server.start()
     expect(library.get_by_text("1–2 of 2")).to_be_visible()
+    expect(waiting).to_have_count(0)
     assert library.evaluate("window.alerts") == []
 
 
@@ -95,6 +99,7 @@ def test_a_longer_outage_is_told_with_what_to_do_and_a_click_goes_on(
     alert = library.get_by_test_id("stAlert")
     expect(alert).to_contain_text("Postgres cannot be reached")
     expect(alert).to_contain_text("try again once Postgres is back")
+    expect(library).to_have_url(re.compile("resource_type=image"))
     server.start()
     library.get_by_role("button", name="Try again").click()
     expect(library.get_by_text("1–3 of 3")).to_be_visible()

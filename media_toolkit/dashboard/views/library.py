@@ -10,6 +10,7 @@ import streamlit as st
 from media_toolkit.asset import RESOURCE_TYPES, Asset
 from media_toolkit.dashboard.asset_dialog import ask_to_open, asset_token, show_asked_asset
 from media_toolkit.dashboard.components.gallery import Tile, gallery
+from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import facts, kind, literal, show_error
 from media_toolkit.errors import MediaToolkitError
@@ -37,7 +38,8 @@ def show() -> None:
     """Draw the page, and above it the asset that the URL names."""
     try:
         kit = acting_kit()
-        _show(kit)
+        with loading():
+            _show(kit)
         show_asked_asset(kit)
     except MediaToolkitError as error:
         show_error(error)
@@ -45,11 +47,16 @@ def show() -> None:
 
 def _show(kit: MediaToolkit) -> None:
     st.title("Library")
-    users = [user for user, _ in kit.values("user_id")]
+    try:
+        users = [user for user, _ in kit.values("user_id")]
+        tags = [tag for tag, _ in kit.facets("tags")["tags"]] if users else []
+    except MediaToolkitError:
+        # What widgets hold is in the URL only as long as they are drawn.
+        _filter_bar([], [])
+        raise
     if not users:
         _empty_library(kit)
         return
-    tags = [tag for tag, _ in kit.facets("tags")["tags"]]
     filters = _filter_bar(users, tags) | _linked_filters()
     total = kit.count(**filters)
     if total == 0:
@@ -187,8 +194,8 @@ def _tile(kit: MediaToolkit, token: str, asset: Asset) -> Tile:
 
 
 def _position(page: Page, trail: list[str], total: Count) -> None:
-    start = len(trail) * PAGE_SIZE
-    st.markdown(f"{start + 1:,}–{start + len(page.items):,} of {total.label}", width="stretch")
+    first = page.position or len(trail) * PAGE_SIZE + 1
+    st.markdown(f"{first:,}–{first + len(page.items) - 1:,} of {total.label}", width="stretch")
 
 
 def _selection(selected: list[Asset]) -> None:
