@@ -89,8 +89,8 @@ def uploads_over_time(frame: pd.DataFrame, by: str | None = None, every: str = "
     """Bars: how many assets were uploaded in each hour, day, week, month, quarter or year (UTC).
 
     Args:
-        frame: `kit.assets()`, shape (n, 21); of it `upload_timestamp` (datetime64, UTC where
-            it has no zone) and `by` are read.
+        frame: `kit.assets()`, shape (n, 21); of it `created_at`, where it is not known
+            `upload_timestamp` (datetime64, UTC where they have no zone), and `by` are read.
         by: what the colours stand for; 8 at most, the rarest values share one.
         every: h, D, W, M, Q or Y. Where that makes more than 400 bars, the next longer one
             is taken, and the chart says so.
@@ -101,11 +101,16 @@ def uploads_over_time(frame: pd.DataFrame, by: str | None = None, every: str = "
     if every not in _PERIODS:
         raise FilterError(f"unknown period {every!r}", hint=f"known: {', '.join(_PERIODS)}")
     picked = _pick(frame, by or "upload_timestamp", "upload_timestamp")
-    known = picked[picked["upload_timestamp"].notna()]
+    uploaded = pd.to_datetime(picked["upload_timestamp"], utc=True)
+    if "created_at" in frame.columns:
+        # A library that was imported was not uploaded on that day.
+        created = frame["created_at"].reset_index(drop=True)
+        uploaded = pd.to_datetime(created, utc=True).fillna(uploaded)
+    known = picked.assign(upload_timestamp=uploaded)[uploaded.notna()]
     told = _told(len(known), len(picked), "time")
     if known.empty:
         return _nothing(f"Uploads per {_PERIODS[every]}", told)
-    times = pd.to_datetime(known["upload_timestamp"], utc=True).dt.tz_localize(None)
+    times = known["upload_timestamp"].dt.tz_localize(None)
     first, last = times.min(), times.max()
     for taken in list(_PERIODS)[list(_PERIODS).index(every) :]:
         count = last.to_period(taken).ordinal - first.to_period(taken).ordinal + 1

@@ -1,6 +1,8 @@
 -- How fast does the library grow: assets and bytes uploaded in each week (from Monday, UTC).
-SELECT date_trunc('week', upload_timestamp, 'UTC') AS week, count(*) AS assets,
-    least(sum(bytes), 9223372036854775807)::bigint AS bytes,
+SELECT date_trunc('week', coalesce(created_at, upload_timestamp), 'UTC') AS week,
+    count(*) AS assets, least(sum(bytes), 9223372036854775807)::bigint AS bytes,
     (sum(count(*)) OVER weeks)::bigint AS assets_so_far
 FROM cloudinary_files WHERE deleted_at IS NULL
-GROUP BY 1 WINDOW weeks AS (ORDER BY date_trunc('week', upload_timestamp, 'UTC')) ORDER BY 1
+GROUP BY 1 WINDOW weeks AS (
+    ORDER BY date_trunc('week', coalesce(created_at, upload_timestamp), 'UTC'))
+ORDER BY 1

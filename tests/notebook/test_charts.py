@@ -156,6 +156,24 @@ def test_uploads_fall_into_periods_of_utc(every: str, shown: dict[str, int]) -> 
         assert set(drawn["to"] - drawn["from"]) == {lengths[every]}
 
 
+def test_an_imported_library_was_uploaded_when_cloudinary_says(kit: mt.MediaToolkit) -> None:
+    told = {"resource_type": "image", "secure_url": "https://res.example/x.png"}
+    kit.save_many(
+        {**told, "public_id": f"old{n}", "created_at": f"2025-0{n}-10T12:00:00Z"} for n in (1, 3)
+    )
+    kit.save_many([{**told, "public_id": "new"}])
+    drawn = bars(charts.uploads_over_time(kit.assets(text="old").iloc[1:], every="M"))
+    assert drawn["bin"].tolist() == ["2025-01"]
+    drawn = bars(charts.uploads_over_time(kit.assets().iloc[::2], every="Y"))
+    assert sorted(drawn["bin"]) == [
+        "2025",
+        f"{kit.assets()['upload_timestamp'][0].year}",
+    ]
+    weeks = kit.query("growth_by_week")
+    assert weeks["week"].dt.strftime("%Y-%m-%d").tolist()[:2] == ["2025-01-06", "2025-03-10"]
+    assert str(kit.query("usage_by_user")["first_upload"][0].date()) == "2025-01-10"
+
+
 def test_the_axis_names_the_periods_that_have_bars() -> None:
     chart = charts.uploads_over_time(frame(upload_timestamp=["2026-03-01T12:00:00Z"]))
     noon = int(pd.Timestamp("2026-03-01T12:00Z").timestamp() * 1000)
