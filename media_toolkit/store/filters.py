@@ -33,6 +33,7 @@ _MOST_ROWS = 2**62
 # Postgres works a search through as a tree, and its stack ends at some ten thousand.
 MOST_WORDS = 5_000
 _WORD = re.compile(r"[^\W_]+")
+_OF_CONTEXT = 3
 # What Python and pandas have for no value, as text.
 _MISSING = ("None", "nan", "<NA>", "NaT")
 # The words of a filter that take several values.
@@ -118,6 +119,17 @@ class AssetFilter:
         text = unicodedata.normalize("NFC", text).translate(_LETTERS)
         # Each word once: Postgres would compare each of them with the words of each asset.
         return " ".join(dict.fromkeys(text.split()))
+
+    @property
+    def words_of_context(self) -> str:
+        """The longest words of the values in `context`, which an index of words has as well.
+
+        Only such as stand between spaces: by no reading are those anything but words.
+        """
+        values = self.context.values() if isinstance(self.context, Mapping) else ()
+        words = {word for value in values for word in str(value).split(" ") if word.isalnum()}
+        longest = sorted((word for word in words if word.isascii()), key=len, reverse=True)
+        return " ".join(longest[:_OF_CONTEXT])
 
     def conditions(self, first: sa.Table = files) -> list[sa.ColumnElement[bool]]:
         """The WHERE, as conditions to be joined by AND; every value is bound.

@@ -19,7 +19,7 @@ from media_toolkit.store import filters, history
 from media_toolkit.store.columns import ahead, frame_of, to_pandas
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
-from media_toolkit.store.matching import walk_setting
+from media_toolkit.store.matching import walk_setting, with_rare_words
 from media_toolkit.store.schema import ASSET_COLUMNS, files
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def assets_frame(
     Raises:
         FilterError: for a word, column or value that cannot be read. Unavailable: no Postgres.
     """
+    if as_of is None:
+        wanted = _looked_up(database, identity, wanted)
     query = _select(wanted, order_by, limit, columns)
     setting = None
     if as_of is not None:
@@ -161,6 +163,17 @@ def _columns(names: Iterable[str] | None) -> list[sa.Column[Any]]:
     return [known[name] for name in dict.fromkeys(wanted)]
 
 
+def _looked_up(database: Database, identity: Identity, wanted: AssetFilter) -> AssetFilter:
+    if not wanted.words_of_context:
+        return wanted
+    wanted.conditions()  # what cannot be read is said before Postgres is asked
+
+    def read(connection: sa.Connection) -> AssetFilter:
+        return with_rare_words(connection, wanted, database.reads_kept(connection))
+
+    return database.run(identity, read)
+
+
 def _select(
     wanted: AssetFilter, order_by: str, limit: int | None, columns: Iterable[str] | None
 ) -> sa.Select[Any]:
@@ -183,6 +196,7 @@ def _batches(
     import pyarrow as pa
 
     batch_size = filters.read_size("batch_size", batch_size)
+    wanted = _looked_up(database, identity, wanted)
     reading = _Reading(wanted, order_by, limit, columns)
     kept: list[pa.RecordBatch] = []
     rows, any_yet = 0, False

@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from media_toolkit.store import filters
 from media_toolkit.store.filters import SEVERAL, AssetFilter
 from media_toolkit.store.schema import files, tagged
-from media_toolkit.store.searching import Search, searched
+from media_toolkit.store.searching import READS_ALL, Search, searched
 
 # As many are read one by one in the time that a walk of some 200,000 takes.
 _FEW = 20_000
+# No more than some thousands in all, by so many in an index of one in 64.
+_FEW_IN_SAMPLE, _SAMPLE = 30, 64
 # What `cloudinary_files_tagged` knows of an asset.
 _KEPT_BY_TAG = {"tags", "user_id", "resource_type", "uploaded_after", "uploaded_before"}
 
@@ -57,6 +59,7 @@ def matching(connection: sa.Connection, wanted: AssetFilter, reads_kept: bool = 
     """
     if (setting := walk_setting(wanted)) is not None:
         connection.execute(sa.select(setting))
+    wanted = with_rare_words(connection, wanted, reads_kept)
     search = searched(connection, wanted, reads_kept)
     best = search.best() if search else None
     if not reads_kept or wanted.tag is None:
@@ -72,6 +75,26 @@ def matching(connection: sa.Connection, wanted: AssetFilter, reads_kept: bool = 
         conditions.append(files.c.deleted_at.is_(None))
     key = (tagged.c.upload_timestamp, tagged.c.file_id)
     return Matching(both, tagged if is_thin else both, conditions, key, search)
+
+
+def with_rare_words(
+    connection: sa.Connection, wanted: AssetFilter, reads_kept: bool
+) -> AssetFilter:
+    """The same, and where few assets have the words of its context, those as a text to look up.
+
+    No index has the context itself; where many have it, it is found among the newest.
+    """
+    words = wanted.words_of_context
+    if not words or not reads_kept:
+        return wanted
+    some = sa.select(sa.literal(1).label("one")).where(
+        filters.has_words(words), files.c.id % _SAMPLE == 0
+    )
+    some = some.select_from(files).limit(_FEW_IN_SAMPLE + 1)
+    size = sa.select(sa.func.count()).select_from(some.subquery()).scalar_subquery()
+    if not connection.scalar(sa.select(sa.case((READS_ALL, size <= _FEW_IN_SAMPLE), else_=False))):
+        return wanted
+    return replace(wanted, text=f"{wanted.typed} {words}")
 
 
 def walk_setting(wanted: AssetFilter) -> sa.ColumnElement[str] | None:

@@ -27,7 +27,7 @@ from media_toolkit.store.schema import files
 GATHER, SKIP, NOTE, READ, READ_ON, COMPARE = 0.5, 0.2, 0.1, 8.0, 0.7, 2.0
 # Of a pasted page no more words are asked about: the longest are the rarest.
 _MOST_LOOKED_UP = 32
-_READS_ALL = sa.func.media_toolkit_rules.reads_all(type_=sa.Boolean)
+READS_ALL = sa.func.media_toolkit_rules.reads_all(type_=sa.Boolean)
 
 
 class Index(Enum):
@@ -181,7 +181,7 @@ def _prepare(connection: sa.Connection, typed: str, reads_kept: bool) -> tuple[l
         sa.case((sa.func.current_setting("effective_io_concurrency") == "0", "0"), else_="64"),
         True,
     )
-    reads_all = _READS_ALL if reads_kept else sa.false()
+    reads_all = READS_ALL if reads_kept else sa.false()
     row = connection.execute(sa.select(words, reads_all, memory, reads_ahead)).one()
     each = dict.fromkeys(word[:200] for word in row[0] if word)
     return sorted(each, key=len, reverse=True)[:_MOST_LOOKED_UP], bool(row[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 from collections.abc import Callable
@@ -580,6 +581,35 @@ def test_batches_and_columns_are_the_frame_in_parts(library: mt.MediaToolkit) ->
         library.assets(columns=["raw"])
     with pytest.raises(mt.FilterError, match="batch_size"):
         next(library.iter_assets(batch_size=0))
+
+
+def test_assets_of_a_context_are_the_same_by_its_words_and_without(
+    library: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(7)
+    letters = ["Spring", "tulip", "2024", "HTMLParser", "a", "x9", "é", "e\u0301", "\u0301", "世"]
+    marks = ["Ω", "ς", "\U0001d7d7", *"-_.'@&!\n\t\u00a0\u200b", *" " * 20]
+    parts = [*letters, *letters, *marks]
+    values = ["".join(chance.choices(parts, k=chance.randrange(1, 9))) for _ in range(400)]
+    library.save_many(
+        response(1000 + n, context={"custom": {"said": value}}) for n, value in enumerate(values)
+    )
+    assert sum(bool(AssetFilter(context={"said": v}).words_of_context) for v in values) > 50
+    for few in (matching._FEW_IN_SAMPLE, -1):
+        monkeypatch.setattr(matching, "_FEW_IN_SAMPLE", few)
+        for value in values[::4]:
+            wanted = {"context": {"said": value}}
+            assert library.count(**wanted) == values.count(value)
+        for wanted in (
+            {"context": {"said": values[0]}, "user_id": "ana"},
+            {"context": {"alt": "no 7"}, "tags": ["spring"], "text": "tulip"},
+            {"context": {"alt": "no 7", "said": "x"}},
+        ):
+            found = library.assets(**wanted)["id"].tolist()
+            assert found == [asset.id for asset in library.page(**wanted).items]
+            assert library.facets("format", **wanted).counted == len(found)
+            batches = list(library.iter_assets(**wanted))
+            assert sum(map(len, batches)) == len(found)
 
 
 def test_parquet_is_whole_or_absent(library: mt.MediaToolkit, tmp_path: Path) -> None:
