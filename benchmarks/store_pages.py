@@ -69,6 +69,15 @@ def kinds(kit: mt.MediaToolkit, seed: int = 12) -> Iterator[Kind]:
         """One that there is, or one with no asset in it."""
         return "team/" + made.word(often(made.WORDS // 9) * chance.choice((9, 1)))
 
+    def size() -> dict[str, int]:
+        """From what half of them have to what one in 10,000 has."""
+        return {"min_bytes": int(20_000 / (0.5 * 10 ** (-3.7 * chance.random()) + 0.002))}
+
+    def context() -> dict[str, dict[str, str]]:
+        """Words that some asset has as its alt text, or none."""
+        alt = f"{made.word(often(made.WORDS))} {made.word(often(made.WORDS))}"
+        return {"context": {"alt": alt}}
+
     def type_and_format() -> dict[str, str]:
         kind, extension = chance.choice(_TYPES)
         return {"resource_type": kind, "format": extension}
@@ -113,6 +122,10 @@ def kinds(kit: mt.MediaToolkit, seed: int = 12) -> Iterator[Kind]:
     yield Kind("folder", 100, lambda: page(limit=_PAGE, folder=folder()))
     yield Kind("user and folder", 100, lambda: page(limit=_PAGE, user_id=user(), folder=folder()))
     yield Kind("count by folder", 100, lambda: count(folder=folder()))
+    yield Kind("size", 100, lambda: page(limit=_PAGE, **size()))
+    yield Kind("count by size", 100, lambda: count(**size()))
+    yield Kind("context", 100, lambda: page(limit=_PAGE, **context()))
+    yield Kind("count by context", 100, lambda: count(**context()))
 
 
 def _deep_pages(kit: mt.MediaToolkit) -> Iterator[Any]:

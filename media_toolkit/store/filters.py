@@ -121,6 +121,14 @@ class AssetFilter:
         return " ".join(dict.fromkeys(text.split()))
 
     @property
+    def context_pairs(self) -> list[tuple[str, str]]:
+        """Keys and values that an asset's context must have. Raises FilterError as `conditions`."""
+        context = {} if self.context is None else self.context
+        if not isinstance(context, Mapping):
+            raise FilterError(f"context is no mapping: {context!r}", ids=("context",))
+        return [(_text("context", k), _text("context", v)) for k, v in context.items()]
+
+    @property
     def words_of_context(self) -> str:
         """The longest words of the values in `context`, which an index of words has as well.
 
@@ -179,12 +187,7 @@ class AssetFilter:
             found.append(c.bytes >= _number("min_bytes", self.min_bytes))
         if self.max_bytes is not None:
             found.append(c.bytes <= _number("max_bytes", self.max_bytes))
-        context = {} if self.context is None else self.context
-        if not isinstance(context, Mapping):
-            raise FilterError(f"context is no mapping: {context!r}", ids=("context",))
-        for key, value in context.items():
-            key, value = _text("context", key), _text("context", value)
-            found.append(c.context[key].astext == value)
+        found += [c.context[key].astext == value for key, value in self.context_pairs]
         return found
 
 

@@ -20,6 +20,8 @@ from media_toolkit.store.searching import Lookup, Search
 
 # So many times as many assets as should hold enough are looked through, first and then.
 _MARGINS = (3, 60)
+# So many are read where a context is looked for that has no index.
+_WALKED = 10_000
 # By these, alone or together, an index has the newest first.
 _ORDERED = ({"user_id"}, {"format"}, {"resource_type", "format"}, set[str]())
 _DATES = {"uploaded_after", "uploaded_before"}
@@ -84,6 +86,32 @@ def newest(
         if len(found) == limit:
             return found
     return looked_up(whole)
+
+
+def walked(
+    connection: sa.Connection,
+    wanted: AssetFilter,
+    beyond: Sequence[sa.ColumnElement[bool]],
+    limit: int,
+    is_newest_first: bool = True,
+) -> Rows | None:
+    """The first `limit` assets of a context that many have, read among the first alone; None where
+    it is not so, or the other filters have no order of their own.
+
+    Args: as `newest`.
+    """
+    others = replace(wanted, context=None)
+    if not wanted.context or others.typed or not _is_ordered(others):
+        return None
+    order = [part.desc() if is_newest_first else part.asc() for part in _KEY]
+    rest = [*others.conditions(), *beyond]
+    some = sa.select(files).where(*rest).order_by(*order).limit(_WALKED).subquery()
+    key = [some.c[part.name] for part in _KEY]
+    ordered = [part.desc() if is_newest_first else part.asc() for part in key]
+    has = [some.c.context[k].astext == v for k, v in wanted.context_pairs]
+    query = sa.select(*some.c).where(*has).order_by(*ordered).limit(limit)
+    rows = connection.execute(query).mappings().all()
+    return rows if len(rows) == limit else None
 
 
 def _near(search: Search, among: int) -> tuple[Lookup, float]:
