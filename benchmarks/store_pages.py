@@ -124,8 +124,8 @@ def kinds(kit: mt.MediaToolkit, seed: int = 12) -> Iterator[Kind]:
     yield Kind("count by folder", 100, lambda: count(folder=folder()))
     yield Kind("size", 100, lambda: page(limit=_PAGE, **size()))
     yield Kind("count by size", 100, lambda: count(**size()))
-    yield Kind("context", 100, lambda: page(limit=_PAGE, **context()))
-    yield Kind("count by context", 100, lambda: count(**context()))
+    yield Kind("context", 200, lambda: page(limit=_PAGE, **context()))
+    yield Kind("count by context", 200, lambda: count(**context()))
 
 
 def _deep_pages(kit: mt.MediaToolkit) -> Iterator[Any]:
