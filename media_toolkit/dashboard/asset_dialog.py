@@ -26,7 +26,7 @@ from media_toolkit.errors import MediaToolkitError
 if TYPE_CHECKING:
     from media_toolkit.toolkit import MediaToolkit
 
-_PARAMETER = "asset"
+ASSET_PARAMETER = "asset"
 # Preset → what a reader sees in it.
 _PREVIEWS = {
     "preview": "Preview: within 1200 × 1200",
@@ -42,12 +42,12 @@ def asset_token(asset: Asset) -> str:
 
 def ask_to_open(asset: Asset) -> None:
     """Name the asset in the page's URL; the next run opens it."""
-    st.query_params[_PARAMETER] = asset_token(asset)
+    st.query_params[ASSET_PARAMETER] = asset_token(asset)
 
 
 def show_asked_asset(kit: MediaToolkit) -> None:
     """Open the dialog for the asset that the URL names, if it names one."""
-    token = st.query_params.get(_PARAMETER)
+    token = st.query_params.get(ASSET_PARAMETER)
     if not token:
         return
     try:
@@ -84,7 +84,7 @@ def _dialog(
 
 
 def _dismissed() -> None:
-    st.query_params.pop(_PARAMETER, None)
+    st.query_params.pop(ASSET_PARAMETER, None)
 
 
 def _previews(kit: MediaToolkit, asset: Asset) -> None:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from media_toolkit.asset import RESOURCE_TYPES, Asset
-from media_toolkit.dashboard.asset_dialog import ask_to_open, asset_token, show_asked_asset
+from media_toolkit.dashboard.asset_dialog import (
+    ASSET_PARAMETER,
+    ask_to_open,
+    asset_token,
+    show_asked_asset,
+)
 from media_toolkit.dashboard.components.gallery import Tile, gallery
 from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
@@ -28,6 +33,7 @@ _UNFILTERED: dict[str, Any] = {"text": "", "tags": [], "user_id": [], "resource_
 _SEVERAL = ("any_tags", "delivery_type", "format")
 _NUMBERS = ("min_width", "min_height", "min_bytes", "max_bytes")
 _LINKED = (*_SEVERAL, "folder", "uploaded_after", "uploaded_before", *_NUMBERS)
+_KNOWN = frozenset({*_UNFILTERED, *_LINKED, ASSET_PARAMETER})
 # Of a library with more tags, the others can be typed.
 _OFFERED_TAGS = 500
 _TRAIL = "library_trail"
@@ -127,10 +133,15 @@ def _linked_filters() -> dict[str, Any]:
         else:
             value = values[-1]
             found[word] = int(value) if word in _NUMBERS and value.isdecimal() else value
-    if found:
+    # Whoever wrote it wrongly would take everything for what was asked for.
+    unknown = [word for word in st.query_params if word not in _KNOWN]
+    told = [f"**{literal(word)}** {literal(_told(value))}" for word, value in found.items()]
+    parts = [f"And by this link: {', '.join(told)}"] if told else []
+    if unknown:
+        parts.append(f"Not a filter: **{'**, **'.join(map(literal, unknown))}**")
+    if parts:
         with st.container(horizontal=True, vertical_alignment="center", key="linked_filters"):
-            told = (f"**{literal(word)}** {literal(_told(value))}" for word, value in found.items())
-            st.markdown(f"And by this link: {', '.join(told)}", width="content")
+            st.markdown(". ".join(parts), width="content")
             st.button("Remove", on_click=_remove_linked_filters)
     return found
 
@@ -140,8 +151,9 @@ def _told(value: Any) -> str:
 
 
 def _remove_linked_filters() -> None:
-    for word in _LINKED:
-        st.query_params.pop(word, None)
+    for word in list(st.query_params):
+        if word not in (*_UNFILTERED, ASSET_PARAMETER):
+            st.query_params.pop(word)
 
 
 def _clear_filters() -> None:
