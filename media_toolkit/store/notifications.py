@@ -313,6 +313,9 @@ class NotificationStore:
         is_news = is_news and bool(self._mark(connection, told_at, subject, {"name": list(new)}))
         other = self._standing(connection, target, row)
         is_older = other is not None and (other.version or 0) <= since
+        if row is None or not is_news:
+            # Without both ids the other may be this asset, which has moved already.
+            is_older = is_older and None not in (subject.asset_id, other and other.asset_id)
         if self._is_taken(connection, target, since):
             # Overwritten by a later rename, or gone on from there: that is told by what comes.
             if row is not None and is_news:

@@ -334,6 +334,21 @@ def told_of(dashboard: Any, kit: mt.MediaToolkit) -> Iterator[str]:
         requests.delete(f"{triggers}/{one['id']}", auth=auth, timeout=30)
 
 
+def test_a_rename_without_an_asset_id_told_twice_leaves_the_row(
+    kit: mt.MediaToolkit, tell: Callable[..., int]
+) -> None:
+    told = upload(NOW - 90, at=-90)
+    renamed = renaming("a", "new", -50)
+    for message in (told, renamed):
+        del message["asset_id"]
+    assert (tell(told), tell(renamed)) == (1, 1)
+    assert tell({**renamed, "request_id": "again"}) == 0
+    assert kit.asset("new").bytes == 5
+    tell(upload(NOW - 10, at=-10, bytes=9))
+    assert tell({**renamed, "request_id": "late"}) == 0
+    assert {a.public_id: a.bytes for a in kit.page().items} == {"new": 5, "a": 9}
+
+
 B = "b" * 32
 
 
