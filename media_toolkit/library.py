@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +21,7 @@ from media_toolkit.errors import (
     SignatureError,
     StoreError,
     UnsupportedMedia,
+    UploadError,
     listed,
 )
 from media_toolkit.identity import Identity
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 # https://cloudinary.com/documentation/image_upload_api_reference#tags
 _IDS_A_CALL = 1000
 _CALLS_AT_ONCE = 8
+# Of more, each look would take longer than the change.
+_LOOKED_AT = 100
 _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
@@ -164,6 +167,7 @@ class Library:
 
         Raises:
             Forbidden: an asset of another user; nothing was changed.
+            Conflict: another asset has the name by now (looked at for up to 100 at once).
             InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: Cloudinary does not have some; the others are changed.
             StoreError: Cloudinary has the change, the rows have not; the hint says so.
@@ -173,24 +177,26 @@ class Library:
         values, unset = context_changes(context)
         rows = self._changes.find(assets, identity)
         self._changes.require_writable(rows, identity)
+        self._refuse_successors(rows)
         known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
         for (kind, way), some in _by_kind(rows):
             public_ids = [asset.public_id for asset in some]
             told: list[set[str]] = []
-            if replaced is not None:
-                told.append(
-                    self._client.change_tags(
-                        "replace" if replaced else "remove_all", replaced, public_ids, kind, way
+            with _perhaps_begun():
+                if replaced is not None:
+                    told.append(
+                        self._client.change_tags(
+                            "replace" if replaced else "remove_all", replaced, public_ids, kind, way
+                        )
                     )
-                )
-            if added:
-                told.append(self._client.change_tags("add", added, public_ids, kind, way))
-            if removed:
-                told.append(self._client.change_tags("remove", removed, public_ids, kind, way))
-            if unset:
-                told.append(self._replace_context(some, values, unset))
-            elif values:
-                told.append(self._client.add_context(values, public_ids, kind, way))
+                if added:
+                    told.append(self._client.change_tags("add", added, public_ids, kind, way))
+                if removed:
+                    told.append(self._client.change_tags("remove", removed, public_ids, kind, way))
+                if unset:
+                    told.append(self._replace_context(some, values, unset))
+                elif values:
+                    told.append(self._client.add_context(values, public_ids, kind, way))
             for found in told:
                 known -= {(kind, way, public_id) for public_id in set(public_ids) - found}
         there = [asset for asset in rows if asset.identity in known]
@@ -215,7 +221,7 @@ class Library:
 
         Raises:
             Forbidden: another user's. Conflict: the name is taken by another user's asset, or
-                by a row alone.
+                by a row alone; or the asset's own has been taken by another.
             InvalidName, NotFound. UploadError: the name is taken in Cloudinary.
         """
         check_name("" if new_public_id is None else new_public_id)
@@ -227,9 +233,10 @@ class Library:
             raise Conflict(
                 f"a row of cloudinary_files has the name {new_public_id!r}, and Cloudinary no"
                 " such asset",
-                hint="choose another name, or let kit.delete and kit.purge('0m') free this one",
+                hint="choose another name; kit.delete and a later purge free this one",
                 ids=(new_public_id,),
             )
+        self._refuse_successors([row])
         try:
             answer = self._client.rename(
                 row.public_id, new_public_id, row.resource_type, row.delivery_type
@@ -260,28 +267,30 @@ class Library:
 
         Raises:
             FilterError: no age. UploadError: Cloudinary failed; what is done stays done, and
-                the same call goes on. Conflict: rows of other tables refer to some assets, which
-                stay; the others are done.
+                the same call goes on. Conflict: some stay, and the others are done: rows of
+                other tables refer to them, a trigger holds them, or they were uploaded again.
         """
         age, done = read_age(older_than), 0
         kept: dict[int, Asset] = {}
 
-        def destroy(asset: Asset) -> None:
+        def destroy(asset: Asset) -> bool:
             there = self._where_it_is(asset)
+            if there is not None and (there.version or 0) > (asset.version or 0) > 0:
+                return False
             if there is not None:
                 self._client.destroy(there.public_id, there.resource_type, there.delivery_type)
+            return True
 
         while True:
-            before = len(kept)
-            gone = self._changes.purge(age, identity, destroy, kept)
-            done += gone
-            if gone == 0 and len(kept) == before:
+            held = len(kept)
+            if not self._changes.purge(age, identity, destroy, kept):
                 break
+            done += len(kept) == held
         if kept:
             raise Conflict(
-                f"rows of other tables refer to {listed(kept.values())}: left as they are; "
-                f"{done} others purged",
-                hint="delete those rows first, or let the assets stay deleted",
+                f"left as they are: {listed(kept.values())}; {done} others purged",
+                hint="rows of other tables refer to these, or a trigger or policy holds them, or "
+                "they were uploaded again since: kit.reconcile brings those back",
                 ids=tuple(asset.public_id for asset in kept.values()),
             )
         return done
@@ -296,7 +305,7 @@ class Library:
         try:
             known = self._client.explicit(asset.public_id, asset.resource_type, asset.delivery_type)
             if known.get("asset_id") in (None, asset.asset_id):
-                return asset
+                return Asset.from_response(known, asset.user_id)
         except NotFound:
             pass
         try:
@@ -304,6 +313,32 @@ class Library:
         except NotFound:
             return None
         return None if found.get("placeholder") else Asset.from_response(found, asset.user_id)
+
+    def _refuse_successors(self, rows: Sequence[Asset]) -> None:
+        """Cloudinary goes by names: one that another asset has by now is not to be changed.
+
+        Raises:
+            Conflict: naming them. Nothing was changed.
+        """
+
+        def is_anothers(asset: Asset) -> bool:
+            try:
+                known = self._client.explicit(
+                    asset.public_id, asset.resource_type, asset.delivery_type
+                )
+            except NotFound:
+                return False
+            return known.get("asset_id") not in (None, asset.asset_id)
+
+        some = [asset for asset in rows if asset.asset_id is not None][:_LOOKED_AT]
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            found = [a for a, is_so in zip(some, pool.map(is_anothers, some), strict=True) if is_so]
+        if found:
+            raise Conflict(
+                f"another asset has the name of {listed(found)} in Cloudinary by now",
+                hint="nothing was changed: kit.reconcile gives the rows the names they have there",
+                ids=tuple(asset.public_id for asset in found),
+            )
 
     def _is_in_cloudinary(self, name: tuple[str, str, str]) -> bool:
         resource_type, delivery_type, public_id = name
@@ -383,6 +418,18 @@ class Library:
                 hint="send secure_url as the upload answered it",
                 ids=(asset.public_id,),
             )
+
+
+@contextmanager
+def _perhaps_begun() -> Iterator[None]:
+    try:
+        yield
+    except UploadError as error:
+        error.hint = (
+            "Cloudinary may have a part of the change already, the rows have nothing of it: run "
+            f"the same again. {error.hint}"
+        ).strip()
+        raise
 
 
 @contextmanager

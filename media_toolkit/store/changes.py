@@ -14,13 +14,14 @@ from media_toolkit.errors import (
     Conflict,
     FilterError,
     Forbidden,
-    MediaToolkitError,
     NotFound,
+    StoreError,
     listed,
 )
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import read_name
+from media_toolkit.store.outage import is_of_data
 from media_toolkit.store.schema import files
 
 _OLDEST = timedelta(days=1_000_000)
@@ -42,15 +43,17 @@ _DELETE = "UPDATE cloudinary_files SET deleted_at = NOW() WHERE id = ANY(:ids) R
 _RESTORE = "UPDATE cloudinary_files SET deleted_at = NULL WHERE id = ANY(:ids) RETURNING id"
 _RENAME = """
 UPDATE cloudinary_files SET public_id = :public_id, delivery_type = :delivery_type,
-    media_url = :media_url, version = :version, folder = :folder
-WHERE id = :id RETURNING id
+    media_url = :media_url, folder = :folder,
+    -- Of a later upload more is to be known than its number: it is told of by itself.
+    version = CASE WHEN version IS NULL THEN :version ELSE version END
+WHERE id = :id AND asset_id IS NOT DISTINCT FROM :asset_id RETURNING id
 """
 # Locked until the asset is gone in Cloudinary: nobody restores it in between.
 _PURGEABLE = """
 SELECT * FROM cloudinary_files
 WHERE deleted_at <= NOW() - CAST(:age AS interval) AND (user_id = :user_id OR :is_admin)
     AND id <> ALL(CAST(:kept AS bigint[]))
-ORDER BY deleted_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
+ORDER BY deleted_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 _REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
 
@@ -137,7 +140,8 @@ class AssetChanges:
             name: getattr(renamed, name)
             for name in ("public_id", "delivery_type", "media_url", "version", "folder")
         }
-        return self._change(_RENAME, [asset], identity, id=asset.id, **values)[0]
+        values |= {"id": asset.id, "asset_id": asset.asset_id}
+        return self._change(_RENAME, [asset], identity, **values)[0]
 
     def delete(self, assets: Sequence[Asset], identity: Identity) -> list[Asset]:
         """Hide rows; who and when is in the history. Raises Forbidden as `label` does."""
@@ -151,47 +155,43 @@ class AssetChanges:
         self,
         older_than: timedelta,
         identity: Identity,
-        destroy: Callable[[Asset], object],
-        kept: dict[int, Asset] | None = None,
-        limit: int = 20,
-    ) -> int:
-        """Destroy, by the given call, up to `limit` of the assets deleted longest ago.
+        destroy: Callable[[Asset], bool],
+        kept: dict[int, Asset],
+    ) -> bool:
+        """Destroy, by the given call, the asset that was deleted longest ago; its row goes with it.
 
         Args:
-            kept: by their ids, rows to leave; those are added that a table of the team's own
-                refers to, whose assets are not destroyed.
+            destroy: whether it did; else the row stays.
+            kept: by their ids, rows to leave; added is the one that stays, because a table of the
+                team's own refers to it, a trigger or policy holds it, or `destroy` did not.
 
         Returns:
-            How many. A row goes with its asset: after a failure the same call goes on.
+            Whether there was one to look at.
         """
         values = {
             "age": older_than,
             "user_id": identity.user_id,
             "is_admin": identity.role == "admin",
-            "kept": list(kept := {} if kept is None else kept),
-            "limit": limit,
+            "kept": list(kept),
         }
-        gone = 0
-        failure: MediaToolkitError | None = None
         with self._database.begin(identity) as connection:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-            for row in connection.execute(sa.text(_PURGEABLE), values).mappings().all():
-                asset = Asset.from_row(dict(row))
-                try:
-                    # The row first: what may not go must not be destroyed.
-                    with connection.begin_nested():
-                        connection.execute(_REMOVE, {"id": asset.id})
-                        destroy(asset)
-                except sa.exc.IntegrityError:
-                    kept[row["id"]] = asset
-                except MediaToolkitError as error:
-                    failure = error
-                    break
-                else:
-                    gone += 1
-        if failure is not None:
-            raise failure
-        return gone
+            row = connection.execute(sa.text(_PURGEABLE), values).mappings().first()
+            if row is None:
+                return False
+            asset = Asset.from_row(dict(row))
+            try:
+                # The row first: what may not go must not be destroyed.
+                with connection.begin_nested() as step:
+                    is_gone = connection.execute(_REMOVE, {"id": asset.id}).rowcount == 1
+                    if not (is_gone and destroy(asset)):
+                        kept[row["id"]] = asset
+                        step.rollback()
+            except sa.exc.DBAPIError as error:
+                if not is_of_data(error):
+                    raise
+                kept[row["id"]] = asset
+        return True
 
     def _change(
         self, statement: str, assets: Sequence[Asset], identity: Identity, **values: Any
@@ -202,7 +202,7 @@ class AssetChanges:
             changed = set(connection.scalars(sa.text(statement), {"ids": ids, **values}))
             refused = [asset for asset in assets if asset.id not in changed]
             if refused:
-                raise _forbidden(refused)
+                raise _refusal(connection, refused)
             query = sa.select(files).where(files.c.id == sa.any_(sa.cast(ids, _INTEGERS)))
             return [Asset.from_row(dict(row)) for row in connection.execute(query).mappings()]
 
@@ -281,6 +281,23 @@ def _rows(names: Sequence[tuple[str, str, str]]) -> sa.Select[Any]:
     parts = (sa.cast(list(part), sa.ARRAY(sa.Text)) for part in zip(*names, strict=True))
     wanted = sa.func.unnest(*parts).table_valued("kind", "way", "public_id").render_derived()
     return sa.select(wanted.c.kind, wanted.c.way, wanted.c.public_id)
+
+
+def _refusal(connection: sa.Connection, refused: list[Asset]) -> StoreError:
+    """Why rows were not changed: another's, or not there any more as they were."""
+    ids = [asset.id for asset in refused]
+    query = sa.select(files.c.id, files.c.asset_id).where(
+        files.c.id == sa.any_(sa.cast(ids, _INTEGERS)), files.c.deleted_at.is_(None)
+    )
+    there = {(row.id, row.asset_id) for row in connection.execute(query)}
+    changed = [asset for asset in refused if (asset.id, asset.asset_id) not in there]
+    if not changed:
+        return _forbidden(refused)
+    return NotFound(
+        f"the row of {listed(changed)} was deleted meanwhile, or has become another asset's",
+        hint="kit.restore or kit.reconcile brings it here as it is in Cloudinary",
+        ids=tuple(asset.public_id for asset in changed),
+    )
 
 
 def _forbidden(assets: list[Asset]) -> Forbidden:

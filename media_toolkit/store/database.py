@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import sqlalchemy as sa
 
 from media_toolkit import forks
+from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.arrow import ArrowPool
 from media_toolkit.store.idle import IdleWatch
@@ -40,6 +42,8 @@ POOL_TIMEOUT_S = 10
 # A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
 PATIENCE_S = 12.0
 APP_ROLE = "media_toolkit_app"
+# Of a parent's, in a forked process: closed here, they would be closed there.
+_ABANDONED: list[ExitStack] = []
 
 # Both last for the transaction, so a pooler may give its connection to anybody afterwards. A
 # login outside the role stays itself, and only where the policies hold for it.
@@ -190,11 +194,19 @@ class Database:
         Raises:
             Unavailable, Forbidden, StoreError: as `begin`.
         """
+        process = os.getpid()
         with ExitStack() as held:
             coming: Generator[T] | None = None
 
             def step() -> T | None:
                 nonlocal coming
+                if os.getpid() != process:
+                    # Two that read one connection lose rows to each other.
+                    _ABANDONED.append(held.pop_all())
+                    raise StoreError(
+                        "this iterator was begun in the process that this one was forked from",
+                        hint="begin it anew here",
+                    )
                 try:
                     if coming is None:
                         connection = held.enter_context(self._connect_arrow())

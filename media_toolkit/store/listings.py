@@ -48,7 +48,7 @@ _FINISH = sa.text("UPDATE reconcile_runs SET finished_at = NOW() WHERE id = :run
 _CLEAR = sa.text("DELETE FROM reconcile_listed WHERE run_id = :run_id")
 
 # By asset_id, which a rename does not change, then by name: rows of the guide have no asset_id.
-# A row that was deleted here hides its asset; a later asset of the same name it does not hide.
+# A row that was deleted here hides its asset; a later upload, or asset of the name, it does not.
 _COMPARE = sa.text("""
 WITH paired AS (
     SELECT l.*, f.id AS row_id, f.user_id,
@@ -80,7 +80,7 @@ SELECT *, CASE WHEN row_id IS NULL OR deleted_at IS NOT NULL THEN 'only_in_cloud
 FROM paired
 WHERE row_id IS NULL
    OR (deleted_at IS NULL AND cardinality(fields) > 0)
-   OR (deleted_at IS NOT NULL AND row_asset_id <> asset_id)
+   OR (deleted_at IS NOT NULL AND (row_asset_id <> asset_id OR version > row_version))
 ORDER BY resource_type, delivery_type, public_id
 """)
 # A row that came after the listing began may have been uploaded behind its back.

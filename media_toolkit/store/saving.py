@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
-from media_toolkit.errors import Conflict, Forbidden, StoreError
+from media_toolkit.errors import Conflict, Forbidden, StoreError, listed
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import diagnosis, is_of_data
@@ -31,6 +32,8 @@ BATCH_ROWS = 100_000
 # Below this, one JSON parameter is cheaper than making a temporary table.
 COPY_FROM_ROWS = 500
 _ROUNDS = 10
+# Longer than it takes from asking Cloudinary to the row, also when Postgres is away.
+_SETTLED_S = 60
 # Any number, the same for every save.
 _ONE_AT_A_TIME = sa.text(f"SELECT pg_advisory_xact_lock({0x6D74_6B73})")
 
@@ -175,7 +178,7 @@ def write(
     """
     is_admin = identity.role == "admin"
     values: dict[str, Any] = {"is_admin": is_admin, "revive": revive, "is_current": is_current}
-    values["held"] = []
+    values |= {"held": [], "settled": int(time.time()) - _SETTLED_S}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
         values["rows"] = given(assets)
@@ -194,7 +197,12 @@ def write(
             moved = set(connection.scalars(statements.moved, values))
             some = [asset for asset in assets if asset.asset_id in moved]
             held = [asset.asset_id for asset in assets]
-            followed = _follow_one_by_one(connection, some, {**values, "held": held})
+            followed, left = _follow_one_by_one(connection, some, {**values, "held": held})
+            if left and is_current and not is_admin:
+                # Not late, so not to be dropped as such: another user's row has the name.
+                names, ids = [one.identity for one in left], [one.asset_id for one in left]
+                if _foreign(connection, names, ids):
+                    raise Conflict(f"another user's row has the name of {listed(left)}") from None
         if is_staged:
             connection.execute(statements.drop_late, values)
     if is_staged:
@@ -216,8 +224,8 @@ def _follow(connection: sa.Connection, statements: Upsert, values: dict[str, Any
 
 def _follow_one_by_one(
     connection: sa.Connection, assets: Sequence[Asset], values: dict[str, Any]
-) -> int:
-    """Move those whose name is free, which may free another's; no row of the batch is lost."""
+) -> tuple[int, list[Asset]]:
+    """Move those whose name is free, which may free another's; how many, and who is left."""
     followed, left = 0, sorted(assets, key=lambda asset: asset.version or 0)
     for _ in range(_ROUNDS):
         stuck = []
@@ -227,10 +235,10 @@ def _follow_one_by_one(
                 followed += _follow(connection, _FROM_GIVEN, alone)
             except sa.exc.IntegrityError:
                 stuck.append(asset)
-        if len(stuck) in (0, len(left)):
+        is_over, left = len(stuck) in (0, len(left)), stuck
+        if is_over:
             break
-        left = stuck
-    return followed
+    return followed, left
 
 
 def _copy(connection: sa.Connection, assets: Sequence[Asset]) -> None:
@@ -323,14 +331,7 @@ def refuse_foreign(
     """
     if identity.role == "admin":
         return
-    kinds, types, public_ids = zip(*names, strict=True) if names else ((), (), ())
-    values = {
-        "resource_types": list(kinds),
-        "delivery_types": list(types),
-        "public_ids": list(public_ids),
-        "asset_ids": list(asset_ids),
-    }
-    foreign = database.run(identity, lambda connection: connection.execute(_TAKEN, values).all())
+    foreign = database.run(identity, lambda connection: _foreign(connection, names, asset_ids))
     if not foreign:
         return
     taken = tuple(f"{row.resource_type}/{row.public_id}" for row in foreign)
@@ -340,3 +341,18 @@ def refuse_foreign(
         hint="choose another public_id, or ask the owner or an admin",
         ids=taken,
     )
+
+
+def _foreign(
+    connection: sa.Connection,
+    names: Sequence[tuple[str, str, str]],
+    asset_ids: Sequence[str | None],
+) -> Sequence[sa.Row[Any]]:
+    kinds, types, public_ids = zip(*names, strict=True) if names else ((), (), ())
+    values = {
+        "resource_types": list(kinds),
+        "delivery_types": list(types),
+        "public_ids": list(public_ids),
+        "asset_ids": list(asset_ids),
+    }
+    return connection.execute(_TAKEN, values).all()

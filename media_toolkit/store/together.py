@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from media_toolkit import forks
 from media_toolkit.errors import StoreError, Unavailable
 
 T = TypeVar("T")
@@ -35,6 +36,14 @@ class Together(Generic[T, R]):
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], most: int) -> None:
         self._work = work
         self._most = most
+        self.forget()
+        forks.watch(self)
+
+    def close(self) -> None:
+        """Nothing lies idle here."""
+
+    def forget(self) -> None:
+        """In a forked process: whoever holds a lock or waits is in the parent."""
         self._waiting: list[_Ticket[T, R]] = []
         self._guard = threading.Lock()
         self._turn = threading.Lock()

@@ -19,7 +19,11 @@ def _names(row: str) -> str:
     return f"({row}.resource_type, {row}.delivery_type, {row}.public_id)"
 
 
-_NOT_OLDER = "(:is_current OR old.version IS NULL OR new.version >= old.version)"
+# What Cloudinary was asked for a moment ago may have been overtaken by an upload since.
+_NOT_OLDER = (
+    "(:is_current AND (old.asset_id IS DISTINCT FROM new.asset_id OR old.version < :settled)"
+    " OR old.version IS NULL OR new.version >= old.version)"
+)
 _IS_SAME_UPLOAD = (
     "(old.version = new.version AND coalesce(old.asset_id = new.asset_id, true)"
     " AND coalesce(old.etag = new.etag, true))"

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from media_toolkit import forks
 from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
 
@@ -42,6 +43,7 @@ class CloudSide:
         self._database = database
         self._store = store
         self._guard = threading.Lock()
+        forks.watch(self)
         self._made: CloudParts | None = None
 
     @property
@@ -51,6 +53,10 @@ class CloudSide:
             if self._made is None:
                 self._made = self._make()
             return self._made
+
+    def forget(self) -> None:
+        """In a forked process: whoever holds the lock is in the parent."""
+        self._guard = threading.Lock()
 
     def close(self) -> None:
         """Give connections back, if there are any."""

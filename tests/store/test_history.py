@@ -104,7 +104,8 @@ def test_a_name_that_several_had_once_is_refused_too(
     with pytest.raises(mt.Conflict, match="several assets: image/upload, video/upload"):
         kit.history("rose")
     changes.delete(changes.find(["moved0", "moved1"], kit.identity), kit.identity)
-    changes.purge(timedelta(0), kit.identity, lambda asset: None)
+    while changes.purge(timedelta(0), kit.identity, lambda asset: True, {}):
+        pass
     assert kit.history("moved0")["operation"].tolist()[-1] == "purge"
     assert len(kit.history(f"{1:032x}")) == 4
 
@@ -152,7 +153,8 @@ def test_the_table_is_read_as_it_stood(kit: mt.MediaToolkit, changes: AssetChang
     changes.restore(changes.find("photo0", me, is_deleted=True), me)
     kit.save_many([response(9, created_at="2026-03-01T12:00:00Z")])
     is_seen()
-    changes.purge(timedelta(0), me, lambda asset: None)
+    while changes.purge(timedelta(0), me, lambda asset: True, {}):
+        pass
     is_seen()
     assert [len(frame) for frame in seen] == [0, 4, 4, 2, 4, 4]
     for moment, frame in zip(moments, seen, strict=True):
@@ -209,7 +211,8 @@ def test_history_keeps_no_words_and_they_are_found_all_the_same(
     then = now(kit)
     changes.label(changes.find(["photo1", "SpringTulip"], kit.identity), kit.identity, tags=["z"])
     changes.delete(changes.find("SpringTulip", kit.identity), kit.identity)
-    changes.purge(timedelta(0), kit.identity, lambda asset: None)
+    while changes.purge(timedelta(0), kit.identity, lambda asset: True, {}):
+        pass
     kept = kit.sql("SELECT count(*) AS n FROM cloudinary_files_history WHERE old ? 'words'")
     assert kept["n"].tolist() == [0]
     assert kit.assets(as_of=then, text="tul")["public_id"].tolist() == ["SpringTulip"]
@@ -224,7 +227,8 @@ def test_words_that_history_kept_once_are_used_and_never_shown(
     then = now(kit)
     changes.label(changes.find(["photo1", "SpringTulip"], kit.identity), kit.identity, tags=["z"])
     changes.delete(changes.find("SpringTulip", kit.identity), kit.identity)
-    changes.purge(timedelta(0), kit.identity, lambda asset: None)
+    while changes.purge(timedelta(0), kit.identity, lambda asset: True, {}):
+        pass
     with kit._database.direct() as connection:
         connection.exec_driver_sql(
             "UPDATE cloudinary_files_history SET old = old || jsonb_build_object('words',"
