@@ -97,8 +97,8 @@ def diagnose(
 
     def table() -> Finding:
         if lacks := migrations.lacking(database, settings.policy):
-            run = "run: python -m media_toolkit migrate"
-            return Finding("table", "warning", "; ".join(lacks), run)
+            said, remedies = zip(*lacks, strict=True)
+            return Finding("table", "warning", "; ".join(said), "; ".join(dict.fromkeys(remedies)))
         policy = migrations.policy_of(database)
         return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")
 

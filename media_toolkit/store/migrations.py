@@ -15,9 +15,9 @@ from typing import Literal
 import sqlalchemy as sa
 
 from media_toolkit.errors import Forbidden, StoreError
+from media_toolkit.store.adoption import check_adoptable
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import diagnosis, our_errors
-from media_toolkit.store.schema import files
 
 _HERE = Path(__file__).resolve()
 # A checkout keeps sql/ beside the package; a wheel carries it inside.
@@ -26,38 +26,29 @@ SQL = next(p for p in (_HERE.parents[2] / "sql", _HERE.parents[1] / "sql") if p.
 # Any number, the same for everybody who migrates this table.
 _LOCK_KEY = 0x6D74_6B69
 
-_OF_THE_GUIDE = ("id", "public_id", "media_url", "resource_type", "user_id", "upload_timestamp")
 # Whoever asks for a row waits behind a migration that waits: for no longer than this.
 _LOCK_TIMEOUT_S = 10
 _BLOCKERS = sa.text("""
 SELECT DISTINCT a.pid, a.usename, a.application_name, a.state, a.xact_start
 FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
-WHERE l.relation = to_regclass('cloudinary_files') AND l.granted AND a.pid <> pg_backend_pid()
+WHERE l.granted AND a.pid <> pg_backend_pid() AND l.relation IN (
+    SELECT oid FROM pg_class WHERE relname
+        ~ '^(cloudinary_files|media_toolkit|upload_intents|notification_|reconcile_)')
 ORDER BY a.xact_start LIMIT 5
 """)
-_NOT_ADOPTABLE = sa.text("""
-SELECT 'the schema of cloudinary_files needs quotes: ' || quote_ident(nspname) AS said,
-    'ALTER SCHEMA … RENAME TO a name of small letters, then migrate again' AS hint
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.oid = to_regclass('cloudinary_files') AND quote_ident(nspname) <> nspname
-UNION ALL
-SELECT format('%s of %s refers to the public_id of cloudinary_files, which is not unique alone',
-              conname, conrelid::regclass),
-    'let it refer to the id instead, then migrate again'
-FROM pg_constraint WHERE confrelid = to_regclass('cloudinary_files') AND contype = 'f'
-    AND confkey && (SELECT array_agg(attnum) FROM pg_attribute
-                    WHERE attrelid = confrelid AND attname = 'public_id')
-""")
 _LOCKED_OUT = "55P03"
-_TWICE = sa.text("""
-SELECT resource_type, public_id, count(*) AS times FROM cloudinary_files AS f
-GROUP BY 1, 2, to_jsonb(f) ->> 'delivery_type' HAVING count(*) > 1 ORDER BY 2, 1 LIMIT 10
+_GRANTED = sa.text("""
+SELECT coalesce(bool_or(has_table_privilege(r.oid, to_regclass('cloudinary_files'), 'SELECT')),
+                false) AS reads,
+    coalesce(bool_or(has_schema_privilege(r.oid, relnamespace, 'CREATE')), false) AS creates
+FROM pg_class AS c LEFT JOIN pg_roles AS r ON r.rolname = 'media_toolkit_app'
+WHERE c.oid = to_regclass('cloudinary_files')
 """)
-# What functions of the migrations call something else by.
-_TAKEN = frozenset({"words", "tag", "file_id", "f", "was", "now"})
-_COLUMNS = sa.text("""
-SELECT attname, format_type(atttypid, NULL) AS kind FROM pg_attribute
-WHERE attrelid = to_regclass('cloudinary_files') AND attnum > 0 AND NOT attisdropped
+_OF_OTHERS = sa.text("""
+SELECT polname FROM pg_policy
+WHERE polrelid IN (to_regclass('cloudinary_files'), to_regclass('cloudinary_files_history'))
+    AND polpermissive
+    AND polname NOT IN ('owner_of_the_table', 'reading', 'saving', 'changing', 'removing')
 """)
 
 Policy = Literal["team", "private"]
@@ -101,20 +92,35 @@ def pending(database: Database) -> list[Migration]:
     return [m for m in migrations() if m.name not in done]
 
 
-def lacking(database: Database, policy: Policy | None) -> list[str]:
-    """What `migrate` would mend, in words: files that wait, another policy than `policy`.
+def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
+    """What is not as `migrate` would leave it, and what to do: files that wait, another policy
+    than `policy`, policies of others, rights that a restore has lost.
 
     Nothing where the login may not look: it could not migrate either.
     """
     try:
         with database.direct() as connection:
             done, held = _applied(connection), _policy(connection)
+            rights = connection.execute(_GRANTED).first() if done else None
+            others = ", ".join(connection.scalars(_OF_OTHERS)) if done else ""
     except Forbidden:
         return []
-    waiting = [m.name for m in migrations() if m.name not in done]
-    found = [f"the database lacks {', '.join(waiting)}"] if waiting else []
+    run = "run: python -m media_toolkit migrate"
+    found = []
+    if waiting := [m.name for m in migrations() if m.name not in done]:
+        found.append((f"the database lacks {', '.join(waiting)}", run))
     if policy is not None and held is not None and held != policy:
-        found.append(f"the database holds to the policy {held}, and the settings say {policy}")
+        said = f"the database holds to the policy {held}, and the settings say {policy}"
+        found.append((said, run))
+    if others:
+        said = f"policies that are none of ours let more be seen: {others}"
+        found.append((said, "as the owner: DROP POLICY … ON cloudinary_files"))
+    if rights is not None and not rights.reads:
+        said = "media_toolkit_app has no rights on cloudinary_files, as after a restore without it"
+        found.append((said, "CREATE ROLE media_toolkit_app first, then restore with its grants"))
+    if rights is not None and rights.creates:
+        said = "media_toolkit_app may create functions beside cloudinary_files, and ours call them"
+        found.append((said, "as the owner: REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
     return found
 
 
@@ -144,8 +150,7 @@ def migrate(database: Database, policy: Policy | None = None) -> list[str]:
                     names.append(applied_now)
                 return names
             if not done:
-                _check_table(connection)
-                _check_columns(connection)
+                check_adoptable(connection)
             _run(connection, f"migration {todo.name}", todo.sql)
             connection.execute(
                 sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
@@ -213,49 +218,6 @@ def _run(connection: sa.Connection, what: str, text: str) -> None:
         error.message = f"{what}: {error.message}"
         error.hint = error.hint or diagnosis(error.__cause__ or error).get("detail", "")
         raise
-
-
-def _check_table(connection: sa.Connection) -> None:
-    """Of a table that is to be adopted: what no migration can put right.
-
-    Raises:
-        StoreError: saying what stands in the way; nothing was changed.
-    """
-    if connection.scalar(sa.text("SELECT to_regclass('cloudinary_files')")) is None:
-        return
-    for found in connection.execute(_NOT_ADOPTABLE):
-        raise StoreError(found.said, hint=found.hint)
-    if twice := connection.execute(_TWICE).all():
-        named = ", ".join(f"{row.resource_type}/{row.public_id} ({row.times})" for row in twice)
-        raise StoreError(
-            f"cloudinary_files has the same asset in several rows: {named}",
-            hint="keep one row of each: DELETE FROM cloudinary_files AS a USING cloudinary_files "
-            "AS b WHERE (a.resource_type, a.public_id) = (b.resource_type, b.public_id) AND "
-            "a.id < b.id keeps the newest; then migrate again",
-            ids=tuple(row.public_id for row in twice),
-        )
-
-
-def _check_columns(connection: sa.Connection) -> None:
-    """Of a table that is to be adopted: no column of the team's own where ours will stand.
-
-    Raises:
-        StoreError: naming each with its type.
-    """
-    dialect = connection.dialect
-    ours = {c.name: c.type.compile(dialect).lower() for c in files.c if c.name not in _OF_THE_GUIDE}
-    clashes = []
-    for name, kind in connection.execute(_COLUMNS):
-        wanted = ours.get(name, kind)
-        is_text = wanted == "text" and kind.startswith("character varying")
-        if name in _TAKEN or (kind != wanted and not is_text):
-            clashes.append(f"{name} {kind}" + (f" (ours is {wanted})" if name in ours else ""))
-    if clashes:
-        raise StoreError(
-            f"cloudinary_files has columns that the toolkit needs itself: {', '.join(clashes)}",
-            hint="ALTER TABLE cloudinary_files RENAME COLUMN … TO …, then migrate again",
-            ids=tuple(clashes),
-        )
 
 
 def _applied(connection: sa.Connection) -> dict[str, str]:

@@ -55,8 +55,8 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
     if settings.pooled_url is None and settings.policy is not None:
         migrations.migrate(database, settings.policy)
     if settings.pooled_url is not None:
-        for lack in migrations.lacking(database, settings.policy):
-            warnings.warn(f"{lack}; run: python -m media_toolkit migrate", stacklevel=2)
+        for said, remedy in migrations.lacking(database, settings.policy):
+            warnings.warn(f"{said}; {remedy}", stacklevel=2)
     return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
 
 

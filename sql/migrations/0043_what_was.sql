@@ -1,28 +1,32 @@
 -- What the app needs to know of what was, and what nobody may change.
 --
 -- What was told of an asset last, by its asset_id, and of a name. Policies that look at each row
--- keep indexes of expressions from being used: these look as the owner and tell ids alone, and the
--- rows of history are then read as the caller.
+-- keep indexes of expressions from being used: these look as the owner, and tell the ids of what
+-- the caller may read.
 
 CREATE FUNCTION media_toolkit_rules.last_told(asset_ids TEXT[]) RETURNS SETOF BIGINT
 LANGUAGE SQL STABLE SECURITY DEFINER AS $$
-    SELECT last.id FROM unnest(asset_ids) AS wanted (asset_id)
+    SELECT last.id FROM pg_catalog.unnest(asset_ids) AS wanted (asset_id)
     CROSS JOIN LATERAL (
         SELECT h.id FROM cloudinary_files_history AS h
         WHERE h.old IS NOT NULL AND h.old ->> 'asset_id' = wanted.asset_id
+            AND ((SELECT media_toolkit_rules.reads_all()) OR h.user_id = auth.user_id())
         ORDER BY h.id DESC LIMIT 1) AS last
 $$;
 
 CREATE FUNCTION media_toolkit_rules.history_of(name TEXT) RETURNS SETOF BIGINT
 LANGUAGE SQL STABLE SECURITY DEFINER AS $$
-    SELECT id FROM cloudinary_files_history
-    WHERE operation = 'purge' AND old ->> 'public_id' = name
-    UNION ALL
-    SELECT id FROM cloudinary_files_history
-    WHERE operation = 'rename' AND old ->> 'public_id' = name
-    UNION ALL
-    SELECT id FROM cloudinary_files_history
-    WHERE old IS NOT NULL AND old ->> 'asset_id' = name
+    SELECT id FROM (
+        SELECT id, user_id FROM cloudinary_files_history
+        WHERE operation = 'purge' AND old ->> 'public_id' = name
+        UNION ALL
+        SELECT id, user_id FROM cloudinary_files_history
+        WHERE operation = 'rename' AND old ->> 'public_id' = name
+        UNION ALL
+        SELECT id, user_id FROM cloudinary_files_history
+        WHERE old IS NOT NULL AND old ->> 'asset_id' = name
+    ) AS told
+    WHERE (SELECT media_toolkit_rules.reads_all()) OR user_id = auth.user_id()
 $$;
 
 -- What happened to a row is kept under its id, so that it never changes.

@@ -196,8 +196,26 @@ def test_a_column_where_ours_would_stand_is_named_before_anything_is_changed(
             " current_database()); END $$",
             'needs quotes: "media-lib".*ALTER SCHEMA',
         ),
+        (
+            "CREATE POLICY p ON cloudinary_files FOR SELECT USING (true)",
+            "policy of its own, p, .*DROP POLICY p ON cloudinary_files",
+        ),
+        (
+            "ALTER TABLE cloudinary_files ALTER user_id TYPE INTEGER USING 1",
+            "column user_id .* is integer .*ALTER COLUMN user_id TYPE TEXT",
+        ),
+        (
+            "ALTER TABLE cloudinary_files ALTER user_id DROP NOT NULL;"
+            "UPDATE cloudinary_files SET user_id = NULL",
+            "id 1 without user_id .*give each an owner",
+        ),
+        (
+            "ALTER TABLE cloudinary_files ALTER id TYPE BIGINT;"
+            "UPDATE cloudinary_files SET id = 3000000000",
+            "id 3000000000 without a fitting id",
+        ),
     ],
-    ids=["twice", "referred to", "quoted"],
+    ids=["twice", "referred to", "quoted", "policy", "type", "null", "large"],
 )
 def test_what_stands_in_the_way_of_adopting_is_said_before_anything_is_changed(
     empty_database: Database, before: str, said: str
@@ -224,12 +242,12 @@ def test_a_table_in_use_is_not_waited_for_and_the_user_is_named(
 
 
 def test_what_a_migration_would_mend_is_told_and_a_login_of_the_app_alone_may_ask(
-    stack: Any, empty_database: Database
+    stack: Any, home: Path, empty_database: Database
 ) -> None:
-    assert "the database lacks 0001" in migrations.lacking(empty_database, None)[0]
+    assert "the database lacks 0001" in migrations.lacking(empty_database, None)[0][0]
     migrations.migrate(empty_database, "team")
     assert migrations.lacking(empty_database, None) == []
-    [lack] = migrations.lacking(empty_database, "private")
+    [(lack, _)] = migrations.lacking(empty_database, "private")
     assert lack == "the database holds to the policy team, and the settings say private"
     login = f"dashboard_{secrets.token_hex(4)}"
     with empty_database.direct() as connection:
@@ -239,7 +257,8 @@ def test_what_a_migration_would_mend_is_told_and_a_login_of_the_app_alone_may_as
         # The pooler knows the owner alone.
         place = stack.database_url.partition("@")[2].rpartition("/")[0]
         url = f"{place}/{empty_database.pooled_url.rpartition('/')[2]}"
-        settings = mt.Settings(database_url=f"postgresql://{login}:x@{url}", policy="private")
+        url = f"postgresql://{login}:x@{url}"
+        settings = mt.Settings(home=home, database_url=url, policy="private")
         with pytest.warns(UserWarning, match="policy team"):
             kit = mt.connect(settings)
         with kit:
@@ -248,6 +267,21 @@ def test_what_a_migration_would_mend_is_told_and_a_login_of_the_app_alone_may_as
     finally:
         with empty_database.direct() as connection:
             connection.exec_driver_sql(f"DROP ROLE {login}")
+
+
+def test_what_lets_more_be_seen_or_done_than_ours_is_told(empty_database: Database) -> None:
+    migrations.migrate(empty_database, "private")
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("CREATE POLICY p ON cloudinary_files USING (true)")
+        connection.exec_driver_sql("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    said = [said for said, _ in migrations.lacking(empty_database, "private")]
+    assert [one.split(" ")[0] for one in said] == ["policies", "media_toolkit_app"]
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("DROP POLICY p ON cloudinary_files")
+        connection.exec_driver_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        connection.exec_driver_sql("REVOKE ALL ON cloudinary_files FROM media_toolkit_app")
+    [(said, _)] = migrations.lacking(empty_database, None)
+    assert "no rights" in said
 
 
 def test_the_id_of_a_row_never_changes(empty_database: Database) -> None:

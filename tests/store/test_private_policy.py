@@ -97,6 +97,24 @@ def test_an_admin_reads_changes_and_sees_the_history_of_everybodys(
     assert rows(database, BOB, all_of.format("cloudinary_files_history")) == [("bob", 2)]
 
 
+def test_nobody_learns_what_another_had(
+    kit: mt.MediaToolkit, bob: mt.MediaToolkit, database: Database
+) -> None:
+    with database.begin(ROOT) as connection:
+        connection.exec_driver_sql("UPDATE cloudinary_files SET public_id = public_id || 'x'")
+        connection.exec_driver_sql("DELETE FROM cloudinary_files WHERE public_id = 'photo1x'")
+    asked = (
+        "SELECT media_toolkit_rules.history_of(n) FROM unnest(ARRAY['photo1', 'photo1x']) AS n"
+        f" UNION ALL SELECT media_toolkit_rules.last_told(ARRAY['{1:032x}'])"
+    )
+    assert rows(database, BOB, asked) == []
+    assert len(rows(database, ANA, asked)) == len(rows(database, ROOT, asked)) == 3
+    for name in ("photo1", "photo1x", f"{1:032x}"):
+        assert kit.history(name)["operation"].tolist() == ["insert", "rename", "purge"]
+        with pytest.raises(mt.NotFound):
+            bob.history(name)
+
+
 FORGED = '{"sub": "ana", "role": "admin"}'
 ALL = "SELECT string_agg(user_id, ' ') FROM cloudinary_files"
 # Each is the caller's own SQL, which wants to be Ana, or the login, before it reads.
@@ -118,6 +136,8 @@ FORGERIES = {
     "as a statement": f"SET LOCAL request.jwt.claims = '{FORGED}'",
     "as a second one": f"SELECT 1; SET LOCAL request.jwt.claims = '{FORGED}'; {ALL}",
     "by text that is run": "SELECT query_to_xml('SELECT set_config(''role'', ''none'', true)',"
+    " true, true, '')",
+    "by a name put together": "SELECT table_to_xml(('pg_stat_'||'statements')::regclass,"
     " true, true, '')",
     "by a cursor": "SELECT cursor_to_xml('c', 1, true, true, '')",
     "by the settings": f"UPDATE pg_settings SET setting = '{FORGED}' WHERE name = 'role'",
