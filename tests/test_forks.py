@@ -32,10 +32,74 @@ assert len(kit.page().items) == len(kit.assets()) == 14
 kit.close()
 """
 
+ITERATOR = """
+import os
+import media_toolkit as mt
+
+kit = mt.connect()
+kit.save_many(
+    {"public_id": f"row{n}", "asset_id": f"{n:032x}", "resource_type": "raw", "version": 1,
+     "secure_url": f"https://res.example/row{n}", "context": {"said": "x" * 900}}
+    for n in range(20_000)
+)
+batches = kit.iter_assets(order_by="public_id", batch_size=100)
+read = len(next(batches))
+child = os.fork()
+if child == 0:
+    try:
+        for batch in batches:
+            pass
+    except mt.StoreError as error:
+        os._exit(0 if "forked" in str(error) else 1)
+    os._exit(2)
+assert os.waitpid(child, 0)[1] == 0
+assert read + sum(map(len, batches)) == 20_000
+kit.close()
+"""
+SIGNING = """
+import os, threading
+import media_toolkit as mt
+
+kit = mt.connect()
+kit.sign_upload()  # by which all is imported: Python has locks of its own for that
+over = threading.Event()
+
+def sign():
+    while not over.is_set():
+        kit.sign_upload()
+
+threads = [threading.Thread(target=sign) for _ in range(6)]
+for one in threads:
+    one.start()
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        for _ in range(3):
+            kit.sign_upload()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+over.set()
+for one in threads:
+    one.join()
+kit.close()
+"""
+
+
+def run(script: str, *arguments: object) -> None:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
 
 def test_a_forked_process_has_connections_of_its_own(
     kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(sample_media / "horse.png")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
+    run(SCRIPT, sample_media / "horse.png")
+
+
+def test_an_iterator_of_the_parents_is_the_parents(kit: mt.MediaToolkit) -> None:
+    run(ITERATOR)
+
+
+def test_who_is_forked_while_others_sign_waits_for_none_of_them(kit: mt.MediaToolkit) -> None:
+    run(SIGNING)
