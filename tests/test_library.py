@@ -413,16 +413,17 @@ def put(kit: mt.MediaToolkit, name: str, file: Path, **options: Any) -> dict[str
 
 
 def test_a_purge_leaves_what_was_uploaded_again_and_reconcile_brings_it_back(
-    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+    kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
-    kit.delete("horse")
+    first = kit.upload(sample_media / "horse.png", public_id="again/horse")
+    kit.delete(first)
     time.sleep(1.1)  # a version is a second
-    again = put(kit, "horse", sample_media / "rocket.jpg")
-    with pytest.raises(mt.Conflict, match="left as they are: image/upload/horse; 0 others"):
+    again = put(kit, "again/horse", sample_media / "rocket.jpg")
+    with pytest.raises(mt.Conflict, match="left as they are: image/upload/again/horse; 0 others"):
         kit.purge("0m")
     assert is_delivered(again["secure_url"])
-    kit.reconcile().apply(dry_run=False)
-    assert kit.asset(horse.asset_id).version == again["version"]
+    kit.reconcile(folder="again", progress=False).apply(dry_run=False, progress=False)
+    assert kit.asset(first.asset_id).version == again["version"]
 
 
 def test_what_a_policy_holds_is_not_destroyed(
@@ -459,15 +460,16 @@ def test_a_name_that_another_asset_has_by_now_is_not_changed(
 
 
 def test_a_rename_takes_no_later_uploads_number_without_its_facts(
-    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+    kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
+    first = kit.upload(sample_media / "horse.png", public_id="half/horse", tags=["one"])
     time.sleep(1.1)
-    put(kit, "horse", sample_media / "rocket.jpg", tags="two")
-    renamed = kit.rename("horse", "pony")
-    assert (renamed.version, renamed.tags, renamed.format) == (horse.version, horse.tags, "png")
-    kit.reconcile().apply(dry_run=False)
-    row = kit.asset(horse.asset_id)
-    assert (row.public_id, row.tags, row.format) == ("pony", ("two",), "jpg")
+    put(kit, "half/horse", sample_media / "rocket.jpg", tags="two")
+    renamed = kit.rename("half/horse", "half/pony")
+    assert (renamed.version, renamed.tags, renamed.format) == (first.version, ("one",), "png")
+    kit.reconcile(folder="half", progress=False).apply(dry_run=False, progress=False)
+    row = kit.asset(first.asset_id)
+    assert (row.public_id, row.tags, row.format) == ("half/pony", ("two",), "jpg")
 
 
 def test_an_answer_that_was_overtaken_meanwhile_takes_nothing_back(

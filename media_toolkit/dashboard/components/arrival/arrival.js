@@ -8,5 +8,7 @@ export default function ({ data }) {
   }
   const asked = sessionStorage.getItem(PLACE);
   sessionStorage.removeItem(PLACE);
-  if (asked && asked !== location.pathname + location.search) location.replace(location.origin + asked);
+  // Who is anywhere but home by now has gone there since.
+  const isHome = location.pathname.endsWith("/") && !location.search;
+  if (asked && isHome && asked !== location.pathname) location.replace(location.origin + asked);
 }
