@@ -499,3 +499,16 @@ def test_a_name_that_another_users_row_has_is_said(
     with pytest.raises(mt.Conflict, match="image/horse belongs to ana"):
         bob.save(moved)
     assert bob.asset(theirs.asset_id).public_id == "theirs"
+
+
+def test_what_postgres_itself_refuses_is_told_as_what_it_is(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    changes, bob = AssetChanges(kit._database), kit.acting_as("bob").identity
+    with pytest.raises(mt.Forbidden, match="belongs to ana"):
+        changes.label([horse], bob, add_tags=["x"])
+    kit.delete(horse)
+    with pytest.raises(mt.NotFound, match="was deleted meanwhile"):
+        changes.label([horse], kit.identity, add_tags=["x"])
+    with pytest.raises(mt.Forbidden, match="belongs to ana"):
+        changes.restore([horse], bob)

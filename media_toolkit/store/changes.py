@@ -202,7 +202,7 @@ class AssetChanges:
             changed = set(connection.scalars(sa.text(statement), {"ids": ids, **values}))
             refused = [asset for asset in assets if asset.id not in changed]
             if refused:
-                raise _refusal(connection, refused)
+                raise _refusal(connection, refused, "deleted_at IS NULL" in statement)
             query = sa.select(files).where(files.c.id == sa.any_(sa.cast(ids, _INTEGERS)))
             return [Asset.from_row(dict(row)) for row in connection.execute(query).mappings()]
 
@@ -283,12 +283,14 @@ def _rows(names: Sequence[tuple[str, str, str]]) -> sa.Select[Any]:
     return sa.select(wanted.c.kind, wanted.c.way, wanted.c.public_id)
 
 
-def _refusal(connection: sa.Connection, refused: list[Asset]) -> StoreError:
+def _refusal(connection: sa.Connection, refused: list[Asset], is_of_shown: bool) -> StoreError:
     """Why rows were not changed: another's, or not there any more as they were."""
     ids = [asset.id for asset in refused]
     query = sa.select(files.c.id, files.c.asset_id).where(
-        files.c.id == sa.any_(sa.cast(ids, _INTEGERS)), files.c.deleted_at.is_(None)
+        files.c.id == sa.any_(sa.cast(ids, _INTEGERS))
     )
+    if is_of_shown:
+        query = query.where(files.c.deleted_at.is_(None))
     there = {(row.id, row.asset_id) for row in connection.execute(query)}
     changed = [asset for asset in refused if (asset.id, asset.asset_id) not in there]
     if not changed:
