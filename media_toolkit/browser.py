@@ -18,7 +18,7 @@ from media_toolkit.cloud.signing import SignedUpload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
 from media_toolkit.errors import Conflict, PolicyError
 from media_toolkit.identity import Identity
-from media_toolkit.library import Library
+from media_toolkit.library.uploads import Uploads
 from media_toolkit.policy import UploadPolicy
 from media_toolkit.settings import CloudAccount
 from media_toolkit.store.arrivals import Arrival, ArrivalStore
@@ -41,7 +41,7 @@ class BrowserUploads:
         self,
         account: CloudAccount,
         policy: UploadPolicy,
-        library: Library,
+        uploads: Uploads,
         assets: AssetStore,
         intents: IntentStore,
         notifications: NotificationStore,
@@ -49,7 +49,7 @@ class BrowserUploads:
     ) -> None:
         self._account = account
         self._policy = policy
-        self._library = library
+        self._uploads = uploads
         self._assets = assets
         self._intents = intents
         self._notifications = notifications
@@ -71,7 +71,7 @@ class BrowserUploads:
         options = dict(wanted or {})
         resource_type = self._policy.resource_type_for(str(options.pop("resource_type", "auto")))
         if wanted is None and self._policy.forces_nothing:
-            return self._library.sign_upload(identity, resource_type)
+            return self._uploads.sign_upload(identity, resource_type)
         timestamp = options.pop("timestamp", None)
         if timestamp is not None and abs(int(timestamp) - time.time()) > CLOCK_SKEW_S:
             raise PolicyError(
@@ -83,7 +83,7 @@ class BrowserUploads:
         if not exact and not options.get("public_id") and not options.get("use_filename"):
             options |= {"public_id": secrets.token_hex(10), "overwrite": False}
         stamp = {} if timestamp is None else {"timestamp": int(timestamp)}
-        return self._library.sign_upload(identity, resource_type, **stamp, **options)
+        return self._uploads.sign_upload(identity, resource_type, **stamp, **options)
 
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a page says it uploaded, once it is shown to be true.
@@ -103,7 +103,7 @@ class BrowserUploads:
             verify_response(response, self._account.api_secret.get_secret_value())
             if self._is_proof(claimed):
                 return self._keep(claimed, identity)
-        known = self._library.confirm(claimed)
+        known = self._uploads.confirm(claimed)
         known = replace(known, media_url=delivery_url(self._account, known))
         return self._keep(known, identity)
 

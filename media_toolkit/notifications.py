@@ -14,7 +14,8 @@ from media_toolkit.cloud.notification import verify_notification
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.identity import Identity
 from media_toolkit.store.intents import LEEWAY, IntentStore, uploaded_at
-from media_toolkit.store.notifications import Change, NotificationStore, Subject
+from media_toolkit.store.marks import Subject
+from media_toolkit.store.notifications import Change, NotificationStore
 
 # What is listened to, by Cloudinary's names for it.
 EVENTS = (

@@ -475,7 +475,7 @@ def test_a_rename_takes_no_later_uploads_number_without_its_facts(
 def test_an_answer_that_was_overtaken_meanwhile_takes_nothing_back(
     kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    confirm = kit._library.confirm
+    confirm = kit._uploads.confirm
     time.sleep(1.1)
 
     def overtaken(claimed: mt.Asset) -> mt.Asset:
@@ -483,7 +483,7 @@ def test_an_answer_that_was_overtaken_meanwhile_takes_nothing_back(
         kit.upload(sample_media / "rocket.jpg", public_id="horse")
         return asked
 
-    monkeypatch.setattr(kit._library, "confirm", overtaken)
+    monkeypatch.setattr(kit._uploads, "confirm", overtaken)
     kit.save(horse.raw)
     assert kit.asset("horse").format == "jpg"
 

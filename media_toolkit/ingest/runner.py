@@ -18,7 +18,7 @@ from media_toolkit.errors import Conflict, MediaToolkitError, StoreError, Unavai
 from media_toolkit.identity import Identity
 from media_toolkit.ingest.report import IngestReport, Result
 from media_toolkit.ingest.sources import Item, folder_items
-from media_toolkit.library import Library
+from media_toolkit.library.uploads import Uploads
 from media_toolkit.store.assets import AssetStore
 
 ROWS_A_BATCH = 200
@@ -32,9 +32,9 @@ class Runner:
     """Imports one folder. Cloudinary's staff name 40 to 50 parallel uploads as the ceiling."""
 
     def __init__(
-        self, library: Library, store: AssetStore, identity: Identity, threads: int = 8
+        self, uploads: Uploads, store: AssetStore, identity: Identity, threads: int = 8
     ) -> None:
-        self._library = library
+        self._uploads = uploads
         self._store = store
         self._identity = identity
         self._threads = threads
@@ -121,7 +121,7 @@ class Runner:
         # Before sending: Cloudinary would overwrite another user's picture, seen or not.
         names = [(kind, "upload", item.public_id) for kind in stored]
         self._store.refuse_foreign(names, self._identity)
-        return self._library.send(
+        return self._uploads.send(
             thing, self._identity, **{**options, "public_id": item.public_id}
         ), True
 

@@ -1,6 +1,6 @@
 """Applies `sql/migrations/NNNN_name.sql`: in order, each in one transaction, each once.
 
-Then the one of `sql/policies` that was chosen.
+Then the one of `sql/policies` that was chosen, and `sql/rights.sql` where a restore lost them.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
         found.append((said, "as the owner: DROP POLICY … ON cloudinary_files"))
     if rights is not None and not rights.reads:
         said = "media_toolkit_app has no rights on cloudinary_files, as after a restore without it"
-        found.append((said, "CREATE ROLE media_toolkit_app first, then restore with its grants"))
+        found.append((said, run))
     if rights is not None and rights.creates:
         said = "media_toolkit_app may create functions beside cloudinary_files, and ours call them"
         found.append((said, "as the owner: REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
@@ -145,12 +145,12 @@ def migrate(database: Database, policy: Policy | None = None) -> list[str]:
             done = _applied(connection)
             _check_unedited(done)
             todo = next((m for m in migrations() if m.name not in done), None)
-            if todo is None:
-                if applied_now := _apply_policy(connection, policy):
-                    names.append(applied_now)
-                return names
             if not done:
                 check_adoptable(connection)
+            elif connection.scalar(sa.text("SELECT to_regrole('media_toolkit_app') IS NULL")):
+                _run(connection, "role", _text("role"))
+            if todo is None:
+                return names + _settle(connection, policy)
             _run(connection, f"migration {todo.name}", todo.sql)
             connection.execute(
                 sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
@@ -171,21 +171,28 @@ def _policy(connection: sa.Connection) -> str | None:
     return connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
 
 
-def _apply_policy(connection: sa.Connection, wanted: Policy | None) -> str | None:
-    """Under the lock: apply the file unless it holds as it is; returns `policies/name`."""
+def _settle(connection: sa.Connection, wanted: Policy | None) -> list[str]:
+    """Under the lock: the app's rights where they are lost, the policy unless it holds as it is."""
+    names = []
+    if not connection.execute(_GRANTED).one().reads:
+        _run(connection, "rights", _text("rights"))
+        names.append("rights")
     held = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_policy")).first()
-    name = wanted or (held.name if held else "team")
-    text = (SQL / "policies" / f"{name}.sql").read_text(encoding="utf-8")
-    checksum = hashlib.sha256(text.encode()).hexdigest()
-    if held is not None and (held.name, held.checksum) == (name, checksum):
-        return None
-    _run(connection, f"policies/{name}", text)
-    connection.execute(sa.text("DELETE FROM media_toolkit_policy"))
-    connection.execute(
-        sa.text("INSERT INTO media_toolkit_policy (name, checksum) VALUES (:n, :c)"),
-        {"n": name, "c": checksum},
-    )
-    return f"policies/{name}"
+    name = f"policies/{wanted or (held.name if held else 'team')}"
+    text = _text(name)
+    row = {"n": name.partition("/")[2], "c": hashlib.sha256(text.encode()).hexdigest()}
+    if names or held is None or (held.name, held.checksum) != (row["n"], row["c"]):
+        _run(connection, name, text)
+        connection.execute(sa.text("DELETE FROM media_toolkit_policy"))
+        connection.execute(
+            sa.text("INSERT INTO media_toolkit_policy (name, checksum) VALUES (:n, :c)"), row
+        )
+        names.append(name)
+    return names
+
+
+def _text(name: str) -> str:
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
 
 
 @contextmanager

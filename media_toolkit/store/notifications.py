@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,13 +18,13 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict
 from media_toolkit.identity import Identity
-from media_toolkit.store import saving
+from media_toolkit.store import marks, saving
 from media_toolkit.store.database import Database
+from media_toolkit.store.marks import Subject
 from media_toolkit.store.rows import as_row
 
 # Longer than any notification is accepted after it was signed.
 RECEIPTS_KEPT_DAYS = 2
-MARKS_KEPT_DAYS = 90
 _FORGOTTEN_AT_ONCE = 50
 # Who applies what Cloudinary tells: no user's own rights.
 _CLOUDINARY = Identity("cloudinary", "admin")
@@ -33,35 +33,16 @@ _RECEIPT = sa.text("""
 INSERT INTO notification_receipts (digest) VALUES (:digest) ON CONFLICT DO NOTHING
 RETURNING digest
 """)
-_FORGET = (
-    sa.text(f"""
+_FORGET = sa.text(f"""
 DELETE FROM notification_receipts WHERE digest IN (
     SELECT digest FROM notification_receipts
     WHERE received_at < NOW() - INTERVAL '{RECEIPTS_KEPT_DAYS} days' LIMIT {_FORGOTTEN_AT_ONCE})
-"""),
-    sa.text(f"""
-DELETE FROM notification_marks WHERE (asset, field) IN (
-    SELECT asset, field FROM notification_marks
-    WHERE told_at < NOW() - INTERVAL '{MARKS_KEPT_DAYS} days' LIMIT {_FORGOTTEN_AT_ONCE})
-"""),
-)
+""")
 # In the order of their keys, so that two notifications about the same assets never wait for
 # each other.
 _LOCK = sa.text("""
 SELECT pg_advisory_xact_lock(hashtextextended(key, 21))
 FROM (SELECT unnest(CAST(:keys AS text[])) AS key ORDER BY 1) AS keys
-""")
-_MARK = sa.text("""
-INSERT INTO notification_marks (asset, field, told_at, value)
-SELECT asset, field, :told_at, value
-FROM jsonb_to_recordset(CAST(:marks AS jsonb)) AS m (asset text, field text, value jsonb)
-ON CONFLICT (asset, field) DO UPDATE SET told_at = excluded.told_at, value = excluded.value
-WHERE notification_marks.told_at <= excluded.told_at
-RETURNING asset, field
-""")
-_MARKS = sa.text("""
-SELECT field, told_at, value FROM notification_marks
-WHERE asset = ANY(CAST(:keys AS text[])) ORDER BY told_at
 """)
 _ROW = sa.text("""
 SELECT * FROM cloudinary_files
@@ -79,22 +60,6 @@ WHERE id = :id AND (version IS NULL OR version <= :version)
 _STANDING = sa.text("""
 SELECT id, asset_id, version FROM cloudinary_files
 WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
-""")
-# The last of the renames to a name, where it was another asset's.
-_TAKEN = sa.text("""
-SELECT floor(extract(epoch FROM told_at))::bigint FROM notification_marks
-WHERE asset = :name AND field = 'taken' AND value <> to_jsonb(CAST(:asset_id AS text))
-""")
-# An asset without a row had one before another took its place, or was told of when another was
-# there already.
-_FORMER = sa.text("""
-SELECT f.* FROM (
-    SELECT old AS said, 1 AS rank FROM cloudinary_files_history WHERE id IN (
-        SELECT media_toolkit_rules.last_told(ARRAY[CAST(:asset_id AS text)]))
-    UNION ALL
-    SELECT value, 2 FROM notification_marks WHERE asset = :asset_id AND field = 'upload'
-) AS former CROSS JOIN LATERAL jsonb_populate_record(NULL::cloudinary_files, said) AS f
-ORDER BY rank LIMIT 1
 """)
 _REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
 _RENAME = sa.text("""
@@ -116,23 +81,6 @@ WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
   AND EXISTS (SELECT FROM claimed)
 RETURNING id
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The asset that a notification is about, as far as it names it."""
-
-    resource_type: str
-    delivery_type: str
-    public_id: str
-    asset_id: str | None = None
-    version: int | None = None
-
-    @property
-    def keys(self) -> list[str]:
-        """What its marks are kept under: the immutable id where it is told, and its name."""
-        name = f"{self.resource_type}/{self.delivery_type}/{self.public_id}"
-        return [self.asset_id, name] if self.asset_id else [name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +132,8 @@ class NotificationStore:
                 raise Conflict(
                     "this notification was received before", hint="nothing needs to be done"
                 )
-            for statement in _FORGET:
-                connection.execute(statement)
+            connection.execute(_FORGET)
+            marks.forget(connection)
             keys = sorted({key for change in changes for key in change.subject.keys})
             connection.execute(_LOCK, {"keys": keys})
             return sum(self._apply(connection, told_at, change) for change in changes)
@@ -227,8 +175,8 @@ class NotificationStore:
         asset: Asset,
         row: Mapping[str, Any] | None,
     ) -> bool:
-        marks = connection.execute(_MARKS, {"keys": change.subject.keys}).mappings().all()
-        if any(mark["field"] == "gone" and _ends(mark["value"], asset) for mark in marks):
+        told = marks.of(connection, change.subject.keys)
+        if any(mark["field"] == "gone" and marks.ends(mark["value"], asset) for mark in told):
             return False
         first, since = asset, asset.version or int(told_at.timestamp())
         if row is not None and row["asset_id"] in (None, asset.asset_id):
@@ -238,7 +186,7 @@ class NotificationStore:
             if told == known:
                 # Its labels may have been changed since, by ourselves too: the row knows better.
                 asset = replace(asset, tags=tuple(row["tags"]), context=row["context"])
-        for mark in marks:
+        for mark in told:
             if mark["told_at"] > told_at:
                 asset = self._marked(asset, mark["field"], mark["value"])
                 if mark["field"] == "name":
@@ -247,16 +195,16 @@ class NotificationStore:
         if other is not None and other.asset_id in (None, asset.asset_id):
             other = None
         later = other is not None and (other.version or 0) > since
-        if later or self._is_taken(connection, asset, since):
+        if later or marks.is_taken(connection, asset, since):
             # Another has had the name since. When this one left it may be told later.
-            self._mark(connection, told_at, change.subject, {"upload": as_row(first)})
+            marks.keep(connection, told_at, change.subject, {"upload": as_row(first)})
             return False
         if other is not None and (other.version or 0) > (asset.version or 0):
             # Uploaded later, and overwritten by the rename all the same.
             connection.execute(_REMOVE, {"id": other.id})
         news = saving.write(connection, [asset], _CLOUDINARY, revive=True)
         if change.claimants and row is None:
-            self._mark(connection, told_at, change.subject, {"unclaimed": list(change.claimants)})
+            marks.keep(connection, told_at, change.subject, {"unclaimed": list(change.claimants)})
         return bool(news.inserted or news.updated)
 
     def _marked(self, asset: Asset, name: str, value: Any) -> Asset:
@@ -290,7 +238,7 @@ class NotificationStore:
     ) -> bool:
         version = subject.version if subject.version is not None else int(told_at.timestamp())
         end = {"version": version, "asset_id": subject.asset_id}
-        self._mark(connection, told_at, subject, {"gone": end}, every_key=True)
+        marks.keep(connection, told_at, subject, {"gone": end}, every_key=True)
         if row is None:
             return False
         hidden = connection.execute(_HIDE, {"id": row["id"], "version": version}).rowcount
@@ -308,15 +256,15 @@ class NotificationStore:
         target = replace(subject, delivery_type=new[0], public_id=new[1])
         if subject.asset_id is not None:
             name = replace(target, asset_id=None)
-            self._mark(connection, told_at, name, {"taken": subject.asset_id})
+            marks.keep(connection, told_at, name, {"taken": subject.asset_id})
         is_news = row is None or not _came_after(row, told_at)
-        is_news = is_news and bool(self._mark(connection, told_at, subject, {"name": list(new)}))
+        is_news = is_news and bool(marks.keep(connection, told_at, subject, {"name": list(new)}))
         other = self._standing(connection, target, row)
         is_older = other is not None and (other.version or 0) <= since
         if row is None or not is_news:
             # Without both ids the other may be this asset, which has moved already.
             is_older = is_older and None not in (subject.asset_id, other and other.asset_id)
-        if self._is_taken(connection, target, since):
+        if marks.is_taken(connection, target, since):
             # Overwritten by a later rename, or gone on from there: that is told by what comes.
             if row is not None and is_news:
                 connection.execute(_REMOVE, {"id": row["id"]})
@@ -358,15 +306,15 @@ class NotificationStore:
         """
         if subject.asset_id is None:
             return None
-        found = connection.execute(_FORMER, {"asset_id": subject.asset_id}).mappings().first()
+        found = marks.former_row(connection, subject.asset_id)
         if found is None:
             return None
         row = dict(found)
         if _came_after(row, told_at):
             return None
         asset = Asset.from_row(row)
-        for mark in connection.execute(_MARKS, {"keys": [subject.asset_id]}).mappings():
-            if mark["field"] == "gone" and _ends(mark["value"], asset):
+        for mark in marks.of(connection, [subject.asset_id]):
+            if mark["field"] == "gone" and marks.ends(mark["value"], asset):
                 return None
             if mark["field"] != "name":
                 asset = self._marked(asset, mark["field"], mark["value"])
@@ -385,13 +333,6 @@ class NotificationStore:
         }
         return connection.execute(_STANDING, values).first()
 
-    @staticmethod
-    def _is_taken(connection: sa.Connection, named: Asset | Subject, since: int) -> bool:
-        """Whether another asset was renamed to that name later than `since`, in seconds."""
-        name = f"{named.resource_type}/{named.delivery_type}/{named.public_id}"
-        taken = connection.scalar(_TAKEN, {"name": name, "asset_id": named.asset_id})
-        return taken is not None and taken > since
-
     def _labelled(
         self,
         connection: sa.Connection,
@@ -402,7 +343,7 @@ class NotificationStore:
         told: dict[str, Any] = {f"tag:{tag}": on for tag, on in change.tags.items()}
         # JSON's null would be SQL's: what was removed is false.
         told |= {f"context:{k}": False if v is None else v for k, v in change.context.items()}
-        news = self._mark(connection, told_at, change.subject, told)
+        news = marks.keep(connection, told_at, change.subject, told)
         if row is None or not news:
             return False
         before = asset = Asset.from_row(row)
@@ -433,29 +374,7 @@ class NotificationStore:
         row = connection.execute(_ROW, values).mappings().first()
         return dict(row) if row is not None else None
 
-    @staticmethod
-    def _mark(
-        connection: sa.Connection,
-        told_at: datetime,
-        subject: Subject,
-        told: Mapping[str, Any],
-        every_key: bool = False,
-    ) -> set[str]:
-        """Keep what was told; returns the fields of which nothing later was told before."""
-        keys = subject.keys if every_key else subject.keys[:1]
-        marks = [{"asset": k, "field": f, "value": v} for k in keys for f, v in told.items()]
-        values = {"marks": json.dumps(marks), "told_at": told_at}
-        return {row.field for row in connection.execute(_MARK, values)}
-
 
 def _came_after(row: Mapping[str, Any], told_at: datetime) -> bool:
     """Whether the row's bytes were uploaded after that was told: it was told of older ones."""
     return row["version"] is not None and int(told_at.timestamp()) < row["version"]
-
-
-def _ends(end: Mapping[str, Any], asset: Asset) -> bool:
-    """Whether a deletion was this upload's end: not of another asset, nor of an older version."""
-    if end["asset_id"] and asset.asset_id and end["asset_id"] != asset.asset_id:
-        return False
-    version = asset.version or int((asset.created_at or datetime.now(UTC)).timestamp())
-    return version <= int(end["version"])

@@ -42,7 +42,7 @@ class Changing(Parts):
             InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: no such row; or Cloudinary lacks some, and the others are changed.
         """
-        return self._library.edit(
+        return self._changes.edit(
             assets, self.identity,
             tags=tags, add_tags=add_tags, remove_tags=remove_tags, context=context,
         )  # fmt: skip
@@ -55,7 +55,7 @@ class Changing(Parts):
                 that of a row whose asset Cloudinary has no more.
             UploadError: Cloudinary has an asset of that name. InvalidName, NotFound.
         """
-        return self._library.rename(asset, new_public_id, self.identity)
+        return self._changes.rename(asset, new_public_id, self.identity)
 
     def delete(self, assets: Assets) -> list[Asset]:
         """Hide assets, as given to `edit`; `restore` brings them back, `purge` destroys them.
@@ -63,11 +63,11 @@ class Changing(Parts):
         Raises:
             Forbidden: one is another user's; none is deleted. NotFound: no such asset.
         """
-        return self._library.delete(assets, self.identity)
+        return self._changes.delete(assets, self.identity)
 
     def restore(self, assets: Assets) -> list[Asset]:
         """Bring deleted assets back. Raises Forbidden and NotFound as `delete` does."""
-        return self._library.restore(assets, self.identity)
+        return self._changes.restore(assets, self.identity)
 
     def purge(self, older_than: str | timedelta = "30d") -> int:
         """Destroy for good, in Cloudinary too, what was deleted so long ago; returns how many.
@@ -80,7 +80,7 @@ class Changing(Parts):
         Raises:
             FilterError: not an age. UploadError: Cloudinary failed; the same call goes on.
         """
-        return self._library.purge(older_than, self.identity)
+        return self._changes.purge(older_than, self.identity)
 
     def reconcile(
         self,

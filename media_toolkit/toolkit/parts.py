@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from media_toolkit.browser import BrowserUploads
     from media_toolkit.cloud.client import CloudClient
     from media_toolkit.embedded.stack import EmbeddedStack
-    from media_toolkit.library import Library
+    from media_toolkit.library.changes import Changes
+    from media_toolkit.library.uploads import Uploads
     from media_toolkit.notifications import Notifications
     from media_toolkit.store.assets import AssetStore
     from media_toolkit.store.database import Database
@@ -27,7 +28,8 @@ class CloudParts:
 
     client: CloudClient
     intents: IntentStore
-    library: Library
+    uploads: Uploads
+    changes: Changes
     notifications: Notifications
     browser: BrowserUploads
 
@@ -67,7 +69,8 @@ class CloudSide:
         from media_toolkit.browser import BrowserUploads
         from media_toolkit.cloud.client import CloudClient
         from media_toolkit.cloud.transformation import delivery_url
-        from media_toolkit.library import Library
+        from media_toolkit.library.changes import Changes
+        from media_toolkit.library.uploads import Uploads
         from media_toolkit.notifications import Notifications
         from media_toolkit.store.arrivals import ArrivalStore
         from media_toolkit.store.changes import AssetChanges
@@ -76,17 +79,18 @@ class CloudSide:
 
         account, database, store = self._account, self._database, self._store
         client, intents = CloudClient(account), IntentStore(database)
-        library = Library(client, store, AssetChanges(database), intents)
+        uploads = Uploads(client, store, intents)
         heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
         return CloudParts(
             client,
             intents,
-            library,
+            uploads,
+            Changes(client, store, AssetChanges(database)),
             Notifications(client, intents, heard, self._settings.unclaimed_owner),
             BrowserUploads(
                 account,
                 self._settings.upload_policy,
-                library,
+                uploads,
                 store,
                 intents,
                 heard,
@@ -115,8 +119,12 @@ class Parts:
         return self._cloud.parts.intents
 
     @property
-    def _library(self) -> Library:
-        return self._cloud.parts.library
+    def _uploads(self) -> Uploads:
+        return self._cloud.parts.uploads
+
+    @property
+    def _changes(self) -> Changes:
+        return self._cloud.parts.changes
 
     @property
     def _notifications(self) -> Notifications:

@@ -35,7 +35,7 @@ class Uploading(Parts):
             UnsupportedMedia, InvalidName, TooLarge: nothing was sent or stored.
             Conflict: the public_id belongs to another user. UploadError: Cloudinary refused.
         """
-        return self._library.upload(source, self.identity, resource_type, **options)
+        return self._uploads.upload(source, self.identity, resource_type, **options)
 
     def save(self, response: Mapping[str, Any]) -> Asset:
         """Save what an upload elsewhere answered, once Cloudinary confirms it.
@@ -47,7 +47,7 @@ class Uploading(Parts):
             SignatureError: it was not signed by this account, or lacks fields.
             NotFound: Cloudinary never saw it. Conflict: it is another user's.
         """
-        return self._library.save(response, self.identity)
+        return self._uploads.save(response, self.identity)
 
     def save_many(self, responses: Iterable[Mapping[str, Any]]) -> SaveReport:
         """Save trusted responses (own uploads, an Admin listing) without asking Cloudinary.
@@ -72,7 +72,7 @@ class Uploading(Parts):
             InvalidName: for a public_id or folder that it does not allow.
             Conflict: the public_id is another user's, which the upload would overwrite.
         """
-        return self._library.sign_upload(self.identity, resource_type, **options)
+        return self._uploads.sign_upload(self.identity, resource_type, **options)
 
     def sign_for_browser(self, wanted: Mapping[str, Any] | None = None) -> SignedUpload:
         """Sign one upload for a page, within the settings' `upload_policy`.
@@ -162,5 +162,5 @@ class Uploading(Parts):
                 f"{', '.join(unfit)} cannot be the same for every file",
                 hint="public_ids come from the files' paths; folder= goes before them",
             )
-        runner = Runner(self._library, self._store, self.identity, threads)
+        runner = Runner(self._uploads, self._store, self.identity, threads)
         return runner.run(Path(source).expanduser(), folder, recursive, progress, **options)

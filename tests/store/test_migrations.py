@@ -284,6 +284,48 @@ def test_what_lets_more_be_seen_or_done_than_ours_is_told(empty_database: Databa
     assert "no rights" in said
 
 
+def test_rights_that_a_restore_lost_are_put_back(empty_database: Database) -> None:
+    migrations.migrate(empty_database, "private")
+    before = _rights(empty_database)
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("DROP OWNED BY media_toolkit_app")
+        connection.exec_driver_sql("""
+DO $$ DECLARE p RECORD; BEGIN
+    FOR p IN SELECT polname, polrelid::regclass AS held FROM pg_policy LOOP
+        EXECUTE format('DROP POLICY %I ON %s', p.polname, p.held);
+    END LOOP;
+    FOR p IN SELECT oid::regprocedure AS name FROM pg_proc
+             WHERE pronamespace = 'media_toolkit_rules'::regnamespace AND proacl IS NOT NULL LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', p.name);
+    END LOOP;
+END $$""")
+    [(said, remedy)] = migrations.lacking(empty_database, "private")
+    assert "no rights" in said and "migrate" in remedy
+    assert migrations.migrate(empty_database) == ["rights", "policies/private"]
+    assert _rights(empty_database) == before
+    assert migrations.migrate(empty_database) == []
+
+
+def _rights(database: Database) -> dict[str, set[tuple[str, ...]]]:
+    """Who may do what to what of this database, and every policy."""
+    asked = {
+        "tables": "SELECT relname, unnest(relacl)::text, relrowsecurity, relforcerowsecurity"
+        " FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+        "columns": "SELECT attrelid::regclass::text, attname, attacl::text FROM pg_attribute"
+        " WHERE attacl IS NOT NULL",
+        "functions": "SELECT proname, unnest(proacl)::text FROM pg_proc"
+        " WHERE pronamespace = 'media_toolkit_rules'::regnamespace",
+        "schemas": "SELECT nspname, unnest(nspacl)::text FROM pg_namespace",
+        "policies": "SELECT tablename, policyname, roles::text, cmd, permissive, qual, with_check"
+        " FROM pg_policies",
+    }
+    with database.direct() as connection:
+        return {
+            name: {tuple(map(str, row)) for row in connection.exec_driver_sql(sql)}
+            for name, sql in asked.items()
+        }
+
+
 def test_the_id_of_a_row_never_changes(empty_database: Database) -> None:
     with empty_database.direct() as connection:
         connection.exec_driver_sql(GUIDE_TABLE)

@@ -1,4 +1,4 @@
-"""The two-sided acts: Cloudinary first, then the row."""
+"""What becomes of assets: Cloudinary first, then the row."""
 
 from __future__ import annotations
 
@@ -6,150 +6,30 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
-from media_toolkit import media
-from media_toolkit.asset import RESOURCE_TYPES, Asset, flat_context
+from media_toolkit.asset import Asset, flat_context
 from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.labels import context_changes, read_tags
-from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
-from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import (
-    Conflict,
-    NotFound,
-    SignatureError,
-    StoreError,
-    UnsupportedMedia,
-    UploadError,
-    listed,
-)
+from media_toolkit.errors import Conflict, NotFound, StoreError, UploadError, listed
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges, read_age
-from media_toolkit.store.intents import IntentStore
-
-if TYPE_CHECKING:
-    from media_toolkit.media import Source
 
 # https://cloudinary.com/documentation/image_upload_api_reference#tags
 _IDS_A_CALL = 1000
 _CALLS_AT_ONCE = 8
 # Of more, each look would take longer than the change.
 _LOOKED_AT = 100
-_NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
-class Library:
-    """Uploads, saves, edits and deletes; holds the two sides together."""
+class Changes:
+    """Edits, renames, deletes, restores and purges; holds the two sides together."""
 
-    def __init__(
-        self,
-        client: CloudClient,
-        store: AssetStore,
-        changes: AssetChanges,
-        intents: IntentStore,
-    ) -> None:
+    def __init__(self, client: CloudClient, store: AssetStore, rows: AssetChanges) -> None:
         self._client = client
         self._store = store
-        self._changes = changes
-        self._intents = intents
-
-    def send(
-        self,
-        thing: media.Media,
-        identity: Identity,
-        resource_type: str | None = None,
-        **options: Any,
-    ) -> Asset:
-        """Check and upload; the row is the caller's to save.
-
-        Raises:
-            UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
-        """
-        filename = options.pop("filename", None) or thing.filename
-        if isinstance(thing.data, bytes):
-            label = filename or str(options.get("public_id") or "the file")
-            resource_type = resource_type or _kind_for(thing.data, label, filename)
-            if resource_type != "raw":
-                media.check_whole(thing.data, label)
-        response = self._client.upload(thing.data, filename, resource_type or "auto", **options)
-        verify_response(response, self._client.account.api_secret.get_secret_value())
-        return Asset.from_response(response, identity.user_id)
-
-    def upload(
-        self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
-    ) -> Asset:
-        """Upload to Cloudinary, then save the row.
-
-        Raises:
-            UploadError and its kinds: nothing was stored.
-            Conflict: the public_id is another user's; nothing was sent.
-            StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
-        """
-        thing = media.read_source(source)
-        if "public_id" in options:
-            self._refuse_foreign(options, identity)
-        if options.get("use_filename") and not options.get("unique_filename", True):
-            asset = self._send_named_by_file(thing, identity, resource_type, options)
-        else:
-            asset = self.send(thing, identity, resource_type, **options)
-        try:
-            return self._store.save(asset, identity, revive=True)
-        except StoreError as error:
-            error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
-            error.ids = (*error.ids, asset.public_id)
-            raise
-
-    def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
-        """Save what a browser or another program says it uploaded, once it is shown to be true.
-
-        With `signature` and `version` the answer is verified locally, yet only public_id and
-        version are covered by it: so Cloudinary is asked for the rest either way.
-
-        Raises:
-            SignatureError: when the signature is wrong or fields are missing.
-            NotFound: when Cloudinary never saw it. Conflict: when it is somebody else's.
-        """
-        claimed = Asset.from_response(response, identity.user_id)
-        if response.get("signature"):
-            verify_response(response, self._client.account.api_secret.get_secret_value())
-        asset = self.confirm(claimed)
-        saved = self._store.save(asset, identity, revive=True, is_current=True)
-        self._intents.settle(asset, "save", identity)
-        return saved
-
-    def confirm(self, claimed: Asset) -> Asset:
-        """The asset as Cloudinary itself tells of it; the claim's user.
-
-        By the Upload API's `explicit`, which has no limit of calls an hour.
-
-        Raises:
-            NotFound: Cloudinary never saw it. SignatureError: the claimed URL is another's.
-        """
-        known = self._client.explicit(
-            claimed.public_id, claimed.resource_type, claimed.delivery_type
-        )
-        asset = Asset.from_response(known, claimed.user_id)
-        self._check_url(claimed, asset)
-        return asset
-
-    def sign_upload(
-        self, identity: Identity, resource_type: str = "auto", **options: Any
-    ) -> SignedUpload:
-        """Sign one upload for somebody else to send, and write down that it is to come.
-
-        Raises:
-            UploadError: for an unknown option. InvalidName: for a public_id or folder.
-            Conflict: the public_id is another user's, which the upload would overwrite.
-            StoreError: the intent could not be written; nothing is handed out.
-        """
-        check_name(options.get("public_id"), options.get("folder"))
-        if options.get("public_id") and options.get("overwrite") not in (False, "0", "false"):
-            self._refuse_foreign(options, identity)
-        signed = sign_upload(self._client.account, resource_type, **options)
-        self._intents.open(identity, signed.fields, signed.expires_at)
-        return signed
+        self._rows = rows
 
     def edit(
         self,
@@ -175,8 +55,8 @@ class Library:
         replaced = None if tags is None else read_tags(tags)
         added, removed = read_tags(add_tags), read_tags(remove_tags)
         values, unset = context_changes(context)
-        rows = self._changes.find(assets, identity)
-        self._changes.require_writable(rows, identity)
+        rows = self._rows.find(assets, identity)
+        self._rows.require_writable(rows, identity)
         self._refuse_successors(rows)
         known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
         for (kind, way), some in _by_kind(rows):
@@ -201,7 +81,7 @@ class Library:
                 known -= {(kind, way, public_id) for public_id in set(public_ids) - found}
         there = [asset for asset in rows if asset.identity in known]
         with _already_in_cloudinary("the change"):
-            edited = self._changes.label(
+            edited = self._rows.label(
                 there, identity,
                 tags=replaced, add_tags=added, remove_tags=removed, context=values,
                 remove_context=unset,
@@ -225,8 +105,8 @@ class Library:
             InvalidName, NotFound. UploadError: the name is taken in Cloudinary.
         """
         check_name("" if new_public_id is None else new_public_id)
-        (row,) = self._changes.find([asset], identity)
-        self._changes.require_writable([row], identity)
+        (row,) = self._rows.find([asset], identity)
+        self._rows.require_writable([row], identity)
         target = (row.resource_type, row.delivery_type, new_public_id)
         self._store.refuse_foreign([target], identity)
         if self._store.stands(target, identity) and not self._is_in_cloudinary(target):
@@ -248,19 +128,19 @@ class Library:
                 raise
             answer = dict(there.raw)
         with _already_in_cloudinary("the new name"):
-            return self._changes.rename(row, Asset.from_response(answer, row.user_id), identity)
+            return self._rows.rename(row, Asset.from_response(answer, row.user_id), identity)
 
     def delete(self, assets: Any, identity: Identity) -> list[Asset]:
         """Hide rows; the assets stay in Cloudinary until `purge`. Raises Forbidden, NotFound."""
-        rows = self._changes.find(assets, identity)
-        self._changes.require_writable(rows, identity)
-        return self._changes.delete(rows, identity)
+        rows = self._rows.find(assets, identity)
+        self._rows.require_writable(rows, identity)
+        return self._rows.delete(rows, identity)
 
     def restore(self, assets: Any, identity: Identity) -> list[Asset]:
         """Show deleted rows again. Raises Forbidden, NotFound."""
-        rows = self._changes.find(assets, identity, is_deleted=True)
-        self._changes.require_writable(rows, identity)
-        return self._changes.restore(rows, identity)
+        rows = self._rows.find(assets, identity, is_deleted=True)
+        self._rows.require_writable(rows, identity)
+        return self._rows.restore(rows, identity)
 
     def purge(self, older_than: str | timedelta, identity: Identity) -> int:
         """Destroy what was deleted so long ago, in Cloudinary and then its row; how many.
@@ -283,7 +163,7 @@ class Library:
 
         while True:
             held = len(kept)
-            if not self._changes.purge(age, identity, destroy, kept):
+            if not self._rows.purge(age, identity, destroy, kept):
                 break
             done += len(kept) == held
         if kept:
@@ -380,45 +260,6 @@ class Library:
                 self._client.add_context(dict(pairs), public_ids, kind, way)
         return set(known)
 
-    def _send_named_by_file(
-        self,
-        thing: media.Media,
-        identity: Identity,
-        resource_type: str | None,
-        options: Mapping[str, Any],
-    ) -> Asset:
-        """Only Cloudinary knows the name it makes of a file's: so first without overwriting."""
-        asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
-        if not asset.raw.get("existing") or not options.get("overwrite", True):
-            return asset
-        named = {"public_id": asset.public_id, "type": asset.delivery_type}
-        self._refuse_foreign(named, identity)
-        rest = {name: value for name, value in options.items() if name not in _NAMING}
-        return self.send(thing, identity, resource_type, **{**rest, **named})
-
-    def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
-        """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""
-        parts = (options.get("folder"), options["public_id"])
-        public_id = "/".join(str(part).strip("/") for part in parts if part)
-        delivery_type = str(options.get("type") or "upload")
-        names = [(resource_type, delivery_type, public_id) for resource_type in RESOURCE_TYPES]
-        self._store.refuse_foreign(names, identity)
-
-    def _check_url(self, claimed: Asset, asset: Asset) -> None:
-        """The claimed URL must be this asset's: a mismatch means the caller mixed two up.
-
-        What is stored is Cloudinary's own URL in any case, so host and scheme do not matter here.
-        """
-        if _path(claimed.media_url) not in (
-            _path(asset.media_url),
-            _path(delivery_url(self._client.account, asset)),
-        ):
-            raise SignatureError(
-                f"secure_url is not the URL of {asset.public_id}",
-                hint="send secure_url as the upload answered it",
-                ids=(asset.public_id,),
-            )
-
 
 @contextmanager
 def _perhaps_begun() -> Iterator[None]:
@@ -449,20 +290,3 @@ def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[Asset]
     for kind, some in kinds.items():
         for start in range(0, len(some), _IDS_A_CALL):
             yield kind, some[start : start + _IDS_A_CALL]
-
-
-def _kind_for(data: bytes, label: str, filename: str | None) -> str:
-    kind = media.kind_of(data, filename)
-    if kind == "other" and data:
-        raise UnsupportedMedia(
-            f"{label} is neither an image nor a video",
-            hint="pass resource_type='raw' to keep it as a raw file",
-            ids=(label,),
-        )
-    return "image" if kind == "other" else kind
-
-
-def _path(url: str) -> str:
-    """The path without its version: an overwrite between upload and save changes that."""
-    parts = unquote(urlsplit(url).path).split("/")
-    return "/".join(part for part in parts if not (part[:1] == "v" and part[1:].isdigit()))

@@ -1,0 +1,183 @@
+"""What comes in: Cloudinary first, then the row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from media_toolkit import media
+from media_toolkit.asset import RESOURCE_TYPES, Asset
+from media_toolkit.cloud.client import CloudClient, check_name
+from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
+from media_toolkit.cloud.transformation import delivery_url
+from media_toolkit.errors import SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.identity import Identity
+from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.intents import IntentStore
+
+if TYPE_CHECKING:
+    from media_toolkit.media import Source
+
+_NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
+
+
+class Uploads:
+    """Sends, signs for others, and saves what Cloudinary confirms."""
+
+    def __init__(self, client: CloudClient, store: AssetStore, intents: IntentStore) -> None:
+        self._client = client
+        self._store = store
+        self._intents = intents
+
+    def send(
+        self,
+        thing: media.Media,
+        identity: Identity,
+        resource_type: str | None = None,
+        **options: Any,
+    ) -> Asset:
+        """Check and upload; the row is the caller's to save.
+
+        Raises:
+            UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
+        """
+        filename = options.pop("filename", None) or thing.filename
+        if isinstance(thing.data, bytes):
+            label = filename or str(options.get("public_id") or "the file")
+            resource_type = resource_type or _kind_for(thing.data, label, filename)
+            if resource_type != "raw":
+                media.check_whole(thing.data, label)
+        response = self._client.upload(thing.data, filename, resource_type or "auto", **options)
+        verify_response(response, self._client.account.api_secret.get_secret_value())
+        return Asset.from_response(response, identity.user_id)
+
+    def upload(
+        self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
+    ) -> Asset:
+        """Upload to Cloudinary, then save the row.
+
+        Raises:
+            UploadError and its kinds: nothing was stored.
+            Conflict: the public_id is another user's; nothing was sent.
+            StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
+        """
+        thing = media.read_source(source)
+        if "public_id" in options:
+            self._refuse_foreign(options, identity)
+        if options.get("use_filename") and not options.get("unique_filename", True):
+            asset = self._send_named_by_file(thing, identity, resource_type, options)
+        else:
+            asset = self.send(thing, identity, resource_type, **options)
+        try:
+            return self._store.save(asset, identity, revive=True)
+        except StoreError as error:
+            error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
+            error.ids = (*error.ids, asset.public_id)
+            raise
+
+    def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
+        """Save what a browser or another program says it uploaded, once it is shown to be true.
+
+        With `signature` and `version` the answer is verified locally, yet only public_id and
+        version are covered by it: so Cloudinary is asked for the rest either way.
+
+        Raises:
+            SignatureError: when the signature is wrong or fields are missing.
+            NotFound: when Cloudinary never saw it. Conflict: when it is somebody else's.
+        """
+        claimed = Asset.from_response(response, identity.user_id)
+        if response.get("signature"):
+            verify_response(response, self._client.account.api_secret.get_secret_value())
+        asset = self.confirm(claimed)
+        saved = self._store.save(asset, identity, revive=True, is_current=True)
+        self._intents.settle(asset, "save", identity)
+        return saved
+
+    def confirm(self, claimed: Asset) -> Asset:
+        """The asset as Cloudinary itself tells of it; the claim's user.
+
+        By the Upload API's `explicit`, which has no limit of calls an hour.
+
+        Raises:
+            NotFound: Cloudinary never saw it. SignatureError: the claimed URL is another's.
+        """
+        known = self._client.explicit(
+            claimed.public_id, claimed.resource_type, claimed.delivery_type
+        )
+        asset = Asset.from_response(known, claimed.user_id)
+        self._check_url(claimed, asset)
+        return asset
+
+    def sign_upload(
+        self, identity: Identity, resource_type: str = "auto", **options: Any
+    ) -> SignedUpload:
+        """Sign one upload for somebody else to send, and write down that it is to come.
+
+        Raises:
+            UploadError: for an unknown option. InvalidName: for a public_id or folder.
+            Conflict: the public_id is another user's, which the upload would overwrite.
+            StoreError: the intent could not be written; nothing is handed out.
+        """
+        check_name(options.get("public_id"), options.get("folder"))
+        if options.get("public_id") and options.get("overwrite") not in (False, "0", "false"):
+            self._refuse_foreign(options, identity)
+        signed = sign_upload(self._client.account, resource_type, **options)
+        self._intents.open(identity, signed.fields, signed.expires_at)
+        return signed
+
+    def _send_named_by_file(
+        self,
+        thing: media.Media,
+        identity: Identity,
+        resource_type: str | None,
+        options: Mapping[str, Any],
+    ) -> Asset:
+        """Only Cloudinary knows the name it makes of a file's: so first without overwriting."""
+        asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
+        if not asset.raw.get("existing") or not options.get("overwrite", True):
+            return asset
+        named = {"public_id": asset.public_id, "type": asset.delivery_type}
+        self._refuse_foreign(named, identity)
+        rest = {name: value for name, value in options.items() if name not in _NAMING}
+        return self.send(thing, identity, resource_type, **{**rest, **named})
+
+    def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
+        """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""
+        parts = (options.get("folder"), options["public_id"])
+        public_id = "/".join(str(part).strip("/") for part in parts if part)
+        delivery_type = str(options.get("type") or "upload")
+        names = [(resource_type, delivery_type, public_id) for resource_type in RESOURCE_TYPES]
+        self._store.refuse_foreign(names, identity)
+
+    def _check_url(self, claimed: Asset, asset: Asset) -> None:
+        """The claimed URL must be this asset's: a mismatch means the caller mixed two up.
+
+        What is stored is Cloudinary's own URL in any case, so host and scheme do not matter here.
+        """
+        if _path(claimed.media_url) not in (
+            _path(asset.media_url),
+            _path(delivery_url(self._client.account, asset)),
+        ):
+            raise SignatureError(
+                f"secure_url is not the URL of {asset.public_id}",
+                hint="send secure_url as the upload answered it",
+                ids=(asset.public_id,),
+            )
+
+
+def _kind_for(data: bytes, label: str, filename: str | None) -> str:
+    kind = media.kind_of(data, filename)
+    if kind == "other" and data:
+        raise UnsupportedMedia(
+            f"{label} is neither an image nor a video",
+            hint="pass resource_type='raw' to keep it as a raw file",
+            ids=(label,),
+        )
+    return "image" if kind == "other" else kind
+
+
+def _path(url: str) -> str:
+    """The path without its version: an overwrite between upload and save changes that."""
+    parts = unquote(urlsplit(url).path).split("/")
+    return "/".join(part for part in parts if not (part[:1] == "v" and part[1:].isdigit()))

@@ -1,0 +1,16 @@
+-- The role that the app acts as, where a database was restored on a server that does not have it:
+-- the migrations that wait, and rights.sql, speak of it.
+
+DO $$ BEGIN
+    IF to_regrole('media_toolkit_app') IS NULL THEN
+        CREATE ROLE media_toolkit_app NOLOGIN;
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+    NULL;  -- roles are the whole server's: another database of it is migrated just now
+END $$;
+DO $$ BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER)
+       AND NOT pg_has_role('media_toolkit_app', 'MEMBER') THEN
+        EXECUTE format('GRANT media_toolkit_app TO %I', CURRENT_USER);
+    END IF;
+END $$;
