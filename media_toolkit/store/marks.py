@@ -76,9 +76,9 @@ def forget(connection: sa.Connection) -> None:
     connection.execute(_FORGET)
 
 
-def of(connection: sa.Connection, keys: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+def of(connection: sa.Connection, keys: Sequence[str]) -> list[dict[str, Any]]:
     """field, told_at and value of each mark under any of the keys, the earliest first."""
-    return connection.execute(_MARKS, {"keys": list(keys)}).mappings().all()
+    return [dict(mark) for mark in connection.execute(_MARKS, {"keys": list(keys)}).mappings()]
 
 
 def keep(
@@ -102,9 +102,10 @@ def is_taken(connection: sa.Connection, named: Asset | Subject, since: int) -> b
     return taken is not None and taken > since
 
 
-def former_row(connection: sa.Connection, asset_id: str) -> Mapping[str, Any] | None:
+def former_row(connection: sa.Connection, asset_id: str) -> dict[str, Any] | None:
     """The row that an asset without one had last, or would have had."""
-    return connection.execute(_FORMER, {"asset_id": asset_id}).mappings().first()
+    row = connection.execute(_FORMER, {"asset_id": asset_id}).mappings().first()
+    return None if row is None else dict(row)
 
 
 def ends(end: Mapping[str, Any], asset: Asset) -> bool:

@@ -175,8 +175,8 @@ class NotificationStore:
         asset: Asset,
         row: Mapping[str, Any] | None,
     ) -> bool:
-        told = marks.of(connection, change.subject.keys)
-        if any(mark["field"] == "gone" and marks.ends(mark["value"], asset) for mark in told):
+        kept = marks.of(connection, change.subject.keys)
+        if any(mark["field"] == "gone" and marks.ends(mark["value"], asset) for mark in kept):
             return False
         first, since = asset, asset.version or int(told_at.timestamp())
         if row is not None and row["asset_id"] in (None, asset.asset_id):
@@ -186,7 +186,7 @@ class NotificationStore:
             if told == known:
                 # Its labels may have been changed since, by ourselves too: the row knows better.
                 asset = replace(asset, tags=tuple(row["tags"]), context=row["context"])
-        for mark in told:
+        for mark in kept:
             if mark["told_at"] > told_at:
                 asset = self._marked(asset, mark["field"], mark["value"])
                 if mark["field"] == "name":
@@ -306,11 +306,8 @@ class NotificationStore:
         """
         if subject.asset_id is None:
             return None
-        found = marks.former_row(connection, subject.asset_id)
-        if found is None:
-            return None
-        row = dict(found)
-        if _came_after(row, told_at):
+        row = marks.former_row(connection, subject.asset_id)
+        if row is None or _came_after(row, told_at):
             return None
         asset = Asset.from_row(row)
         for mark in marks.of(connection, [subject.asset_id]):

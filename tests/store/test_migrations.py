@@ -292,15 +292,16 @@ def test_rights_that_a_restore_lost_are_put_back(empty_database: Database) -> No
         connection.exec_driver_sql("""
 DO $$ DECLARE p RECORD; BEGIN
     FOR p IN SELECT polname, polrelid::regclass AS held FROM pg_policy LOOP
-        EXECUTE format('DROP POLICY %I ON %s', p.polname, p.held);
+        EXECUTE format('DROP POLICY %%I ON %%s', p.polname, p.held);
     END LOOP;
     FOR p IN SELECT oid::regprocedure AS name FROM pg_proc
              WHERE pronamespace = 'media_toolkit_rules'::regnamespace AND proacl IS NOT NULL LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', p.name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %%s TO PUBLIC', p.name);
     END LOOP;
 END $$""")
     [(said, remedy)] = migrations.lacking(empty_database, "private")
-    assert "no rights" in said and "migrate" in remedy
+    assert "no rights" in said
+    assert "migrate" in remedy
     assert migrations.migrate(empty_database) == ["rights", "policies/private"]
     assert _rights(empty_database) == before
     assert migrations.migrate(empty_database) == []
@@ -324,6 +325,25 @@ def _rights(database: Database) -> dict[str, set[tuple[str, ...]]]:
             name: {tuple(map(str, row)) for row in connection.exec_driver_sql(sql)}
             for name, sql in asked.items()
         }
+
+
+def test_nobody_chooses_the_id_of_a_new_row(empty_database: Database) -> None:
+    migrations.migrate(empty_database)
+    plain = """
+INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id, upload_timestamp)
+VALUES ('a', 'https://x', 'image', 'mallory', '2026-01-01')"""
+    chosen = plain.replace("(public_id", "(id, public_id").replace("('a'", "(9, 'b'")
+    mallory = Identity("mallory")
+    with empty_database.begin(mallory) as connection:
+        connection.exec_driver_sql(plain)
+    with (
+        pytest.raises(mt.StoreError, match="permission denied"),
+        empty_database.begin(mallory) as connection,
+    ):
+        connection.exec_driver_sql(chosen)
+    # Its owner may: tables are copied with their ids.
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(chosen)
 
 
 def test_the_id_of_a_row_never_changes(empty_database: Database) -> None:
