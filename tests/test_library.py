@@ -496,8 +496,9 @@ def test_a_name_that_another_users_row_has_is_said(
     kit._client.destroy("horse")
     kit._client.rename("theirs", "horse")
     moved = kit._client.resource("horse")
-    with pytest.raises(mt.Conflict, match="image/horse belongs to ana"):
-        bob.save(moved)
+    for save in (bob.save, lambda told: bob.save_many([told])):
+        with pytest.raises(mt.Conflict, match="image/horse belongs to ana"):
+            save(moved)
     assert bob.asset(theirs.asset_id).public_id == "theirs"
 
 

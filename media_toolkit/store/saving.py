@@ -198,8 +198,8 @@ def write(
             some = [asset for asset in assets if asset.asset_id in moved]
             held = [asset.asset_id for asset in assets]
             followed, left = _follow_one_by_one(connection, some, {**values, "held": held})
-            if left and is_current and not is_admin:
-                # Not late, so not to be dropped as such: another user's row has the name.
+            if left and not is_admin:
+                # Not to be dropped as late: another user's row has the name.
                 names, ids = [one.identity for one in left], [one.asset_id for one in left]
                 if _foreign(connection, names, ids):
                     raise Conflict(f"another user's row has the name of {listed(left)}") from None
