@@ -33,10 +33,13 @@ _UNFILTERED: dict[str, Any] = {"text": "", "tags": [], "user_id": [], "resource_
 _SEVERAL = ("any_tags", "delivery_type", "format")
 _NUMBERS = ("min_width", "min_height", "min_bytes", "max_bytes")
 _LINKED = (*_SEVERAL, "folder", "uploaded_after", "uploaded_before", *_NUMBERS)
-_KNOWN = frozenset({*_UNFILTERED, *_LINKED, ASSET_PARAMETER})
+# Where the page stands: `after:` or `before:` and a cursor. One word, for each change of the URL
+# is a step of the browser's Back.
+_PLACE = "at"
+_KNOWN = frozenset({*_UNFILTERED, *_LINKED, _PLACE, ASSET_PARAMETER})
 # Of a library with more tags, the others can be typed.
 _OFFERED_TAGS = 500
-_TRAIL = "library_trail"
+_PLACED = "library_placed"
 _CLEARINGS = "library_clearings"
 
 
@@ -68,13 +71,13 @@ def _show(kit: MediaToolkit) -> None:
     if total == 0:
         _no_hits()
         return
-    trail = _trail(filters)
-    page = kit.page(limit=PAGE_SIZE, after=trail[-1] if trail else None, **filters)
-    if not page.items:
-        # What stood on this page has gone since.
-        trail.clear()
+    place = _place(filters)
+    page = kit.page(limit=PAGE_SIZE, **place, **filters)
+    if place and (not page.items or page.previous_cursor is None):
+        # What stood here has gone since, or this is the beginning, which may be longer by now.
+        _turn_to_newest()
         page = kit.page(limit=PAGE_SIZE, **filters)
-    _shelf(kit, page, trail, total, json.dumps([filters, *trail]))
+    _shelf(kit, page, total, json.dumps([filters, place]))
 
 
 def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
@@ -161,17 +164,24 @@ def _clear_filters() -> None:
     _remove_linked_filters()
 
 
-def _trail(filters: dict[str, Any]) -> list[str]:
-    """The cursors from the first page to the shown one; other filters begin at the first."""
-    kept = st.session_state.get(_TRAIL)
-    if kept is None or kept["filters"] != filters:
-        kept = st.session_state[_TRAIL] = {"filters": filters, "cursors": []}
-    cursors: list[str] = kept["cursors"]
-    return cursors
+def _place(filters: dict[str, Any]) -> dict[str, str]:
+    """Where the page stands, in `kit.page`'s words; other filters begin at the newest."""
+    if st.session_state.setdefault(_PLACED, filters) != filters:
+        st.session_state[_PLACED] = filters
+        _turn_to_newest()
+    way, _, cursor = st.query_params.get(_PLACE, "").partition(":")
+    if not way:
+        return {}
+    return {"before" if way == "before" else "after": cursor}
+
+
+def _turn_to_newest() -> None:
+    if _PLACE in st.query_params:
+        del st.query_params[_PLACE]
 
 
 @st.fragment
-def _shelf(kit: MediaToolkit, page: Page, trail: list[str], total: Count, view: str) -> None:
+def _shelf(kit: MediaToolkit, page: Page, total: Count, view: str) -> None:
     """Gallery, selection and pager; selecting reruns only this and asks no database."""
     bar = st.container(horizontal=True, vertical_alignment="center", key="shelf_bar")
     assets = {asset_token(asset): asset for asset in page.items}
@@ -182,13 +192,13 @@ def _shelf(kit: MediaToolkit, page: Page, trail: list[str], total: Count, view: 
         key="gallery",
     )
     with bar:
-        _position(page, trail, total)
+        _position(page, total)
         _selection([assets[token] for token in event.selected])
-        _pager(page, trail, "top")
-    if trail or page.next_cursor:
+        _pager(page, "top")
+    if page.previous_cursor or page.next_cursor:
         with st.container(horizontal=True, vertical_alignment="center"):
-            _position(page, trail, total)
-            _pager(page, trail, "bottom")
+            _position(page, total)
+            _pager(page, "bottom")
     if event.opened in assets:
         ask_to_open(assets[event.opened])
         st.rerun()
@@ -205,9 +215,13 @@ def _tile(kit: MediaToolkit, token: str, asset: Asset) -> Tile:
     )
 
 
-def _position(page: Page, trail: list[str], total: Count) -> None:
-    first = page.position or len(trail) * PAGE_SIZE + 1
-    st.markdown(f"{first:,}–{first + len(page.items) - 1:,} of {total.label}", width="stretch")
+def _position(page: Page, total: Count) -> None:
+    if page.position is None:
+        said = f"{len(page.items)} beyond the first 10,000 of {total.label}"
+    else:
+        last = page.position + len(page.items) - 1
+        said = f"{page.position:,}–{last:,} of {total.label}"
+    st.markdown(said, width="stretch")
 
 
 def _selection(selected: list[Asset]) -> None:
@@ -226,14 +240,18 @@ def _clear_selection() -> None:
     st.session_state[_CLEARINGS] = st.session_state.get(_CLEARINGS, 0) + 1
 
 
-def _pager(page: Page, trail: list[str], place: str) -> None:
-    if not trail and page.next_cursor is None:
+def _pager(page: Page, row: str) -> None:
+    newer, older = page.previous_cursor, page.next_cursor
+    if newer is None and older is None:
         return
-    if st.button("← Newer", key=f"newer_{place}", disabled=not trail):
-        trail.pop()
+    if st.button("← Newer", key=f"newer_{row}", disabled=newer is None):
+        if page.position is not None and page.position <= PAGE_SIZE + 1:
+            _turn_to_newest()
+        else:
+            st.query_params[_PLACE] = f"before:{newer}"
         st.rerun()
-    if st.button("Older →", key=f"older_{place}", disabled=page.next_cursor is None):
-        trail.append(str(page.next_cursor))
+    if st.button("Older →", key=f"older_{row}", disabled=older is None):
+        st.query_params[_PLACE] = f"after:{older}"
         st.rerun()
 
 
