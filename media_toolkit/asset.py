@@ -67,7 +67,7 @@ class Asset:
         """
         try:
             return cls._read(response, user_id)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
             known = isinstance(response, Mapping)
             raise SignatureError(
                 f"not a Cloudinary response: {error}",

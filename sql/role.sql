@@ -9,8 +9,8 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
     NULL;  -- roles are the whole server's: another database of it is migrated just now
 END $$;
 DO $$ BEGIN
-    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER)
-       AND NOT pg_has_role('media_toolkit_app', 'MEMBER') THEN
+    -- Who makes a role is a member of it that may not act as it, unless told so (Postgres 16).
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER) THEN
         EXECUTE format('GRANT media_toolkit_app TO %I', CURRENT_USER);
     END IF;
 END $$;

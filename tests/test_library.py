@@ -489,17 +489,46 @@ def test_an_answer_that_was_overtaken_meanwhile_takes_nothing_back(
 
 
 def test_a_name_that_another_users_row_has_is_said(
-    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+    kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
     bob = kit.acting_as("bob")
+    kit.upload(sample_media / "coffee.png", public_id="hers")
     theirs = bob.upload(sample_media / "rocket.jpg", public_id="theirs")
-    kit._client.destroy("horse")
-    kit._client.rename("theirs", "horse")
-    moved = kit._client.resource("horse")
+    kit._client.destroy("hers")
+    kit._client.rename("theirs", "hers")
+    moved = kit._client.resource("hers")
     for save in (bob.save, lambda told: bob.save_many([told])):
-        with pytest.raises(mt.Conflict, match="image/horse belongs to ana"):
+        with pytest.raises(mt.Conflict, match="image/hers belongs to ana"):
             save(moved)
     assert bob.asset(theirs.asset_id).public_id == "theirs"
+
+
+def test_an_asset_that_lost_its_row_is_its_former_owners(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    first = kit.upload(sample_media / "coffee.png", public_id="name")
+    moved = kit._client.rename("name", "moved")
+    # Another asset takes the name, and with it the row.
+    second = kit.upload(sample_media / "rocket.jpg", public_id="name", overwrite=True)
+    assert second.id == first.id
+    bob = kit.acting_as("bob")
+    for save in (bob.save, bob.save_from_browser, lambda told: bob.save_many([told])):
+        with pytest.raises(mt.Conflict, match="image/moved belongs to ana"):
+            save(moved)
+    assert kit.save(moved).user_id == "ana"
+
+
+def test_a_row_that_comes_back_under_another_name_is_known_by_both(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    told = kit._client.upload(
+        (sample_media / "coffee.png").read_bytes(), None, "image", public_id="before"
+    )
+    kit.delete(kit.save(told))
+    kit.save(kit._client.rename("before", "since"))
+    assert kit.history("before")["operation"].tolist() == ["insert", "delete", "rename"]
+    assert kit.save_many([told]).unchanged == 1
+    assert kit.asset("since")
 
 
 def test_what_postgres_itself_refuses_is_told_as_what_it_is(

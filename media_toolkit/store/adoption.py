@@ -10,6 +10,12 @@ from media_toolkit.store.schema import files
 _OF_THE_GUIDE = ("id", "public_id", "media_url", "resource_type", "user_id", "upload_timestamp")
 # What functions of the migrations call something else by.
 _TAKEN = frozenset({"words", "tag", "file_id", "f", "was", "now"})
+# NULLS NOT DISTINCT, and views that act as who asks.
+_OLDEST = 150_000
+_VERSION = sa.text("""
+SELECT current_setting('server_version_num')::int AS number,
+    current_setting('server_version') AS said
+""")
 _COLUMNS = sa.text("""
 SELECT attname, format_type(atttypid, NULL) AS kind FROM pg_attribute
 WHERE attrelid = to_regclass('cloudinary_files') AND attnum > 0 AND NOT attisdropped
@@ -32,15 +38,23 @@ UNION ALL
 SELECT format('the column %s of cloudinary_files is %s and not as the guide has it', attname,
               format_type(atttypid, NULL)),
     format('ALTER TABLE cloudinary_files ALTER COLUMN %I TYPE %s, then migrate again', attname,
-           CASE attname WHEN 'id' THEN 'INTEGER' WHEN 'upload_timestamp' THEN 'TIMESTAMPTZ'
-                        ELSE 'TEXT' END)
+           CASE WHEN attname = 'id' THEN 'INTEGER' WHEN attname <> 'upload_timestamp' THEN 'TEXT'
+                WHEN atttypid = 'timestamp'::regtype
+                THEN 'TIMESTAMPTZ USING upload_timestamp AT TIME ZONE ''UTC'''
+                ELSE 'TIMESTAMPTZ' END)
 FROM pg_attribute WHERE attrelid = to_regclass('cloudinary_files') AND NOT attisdropped AND CASE
     WHEN attname = 'id' THEN atttypid NOT IN ('int4'::regtype, 'int8'::regtype)
-    WHEN attname = 'upload_timestamp' THEN atttypid NOT IN ('timestamptz'::regtype,
-                                                            'timestamp'::regtype)
+    WHEN attname = 'upload_timestamp' THEN atttypid <> 'timestamptz'::regtype
     WHEN attname IN ('public_id', 'media_url', 'resource_type', 'user_id')
         THEN atttypid NOT IN ('text'::regtype, 'varchar'::regtype)
     ELSE false END
+UNION ALL
+SELECT format('cloudinary_files has no column %s, as the guide has it', wanted),
+    format('ALTER TABLE cloudinary_files ADD COLUMN %s …, then migrate again', wanted)
+FROM unnest(CAST(:of_the_guide AS text[])) AS wanted
+WHERE to_regclass('cloudinary_files') IS NOT NULL AND NOT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('cloudinary_files')
+        AND attname = wanted AND NOT attisdropped)
 UNION ALL
 SELECT format('%s of %s refers to the public_id of cloudinary_files, which is not unique alone',
               conname, conrelid::regclass),
@@ -65,14 +79,19 @@ GROUP BY 1, 2, to_jsonb(f) ->> 'delivery_type' HAVING count(*) > 1 ORDER BY 2, 1
 
 
 def check_adoptable(connection: sa.Connection) -> None:
-    """Of a table that is to be adopted: what no migration can put right.
+    """Of a database that is migrated for the first time: what no migration can put right.
 
     Raises:
         StoreError: saying what stands in the way; nothing was changed.
     """
+    version = connection.execute(_VERSION).one()
+    if version.number < _OLDEST:
+        raise StoreError(
+            f"Postgres {version.said} is too old", hint="15 or newer is needed: upgrade it first"
+        )
     if connection.scalar(sa.text("SELECT to_regclass('cloudinary_files')")) is None:
         return
-    for found in connection.execute(_NOT_ADOPTABLE):
+    for found in connection.execute(_NOT_ADOPTABLE, {"of_the_guide": list(_OF_THE_GUIDE)}):
         raise StoreError(found.said, hint=found.hint)
     if rows := connection.execute(_UNFIT).all():
         named = ", ".join(f"id {row.id} without {row.lacks}" for row in rows)

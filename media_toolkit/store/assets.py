@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
-from media_toolkit.errors import Conflict, NotFound
+from media_toolkit.errors import Conflict, FilterError, NotFound
 from media_toolkit.identity import Identity
 from media_toolkit.store import facets, filters, history, saving
 from media_toolkit.store.database import Database
@@ -209,11 +209,13 @@ class AssetStore:
         """One page, newest first, by keyset: as fast at the end as at the beginning.
 
         Raises:
-            FilterError: for a cursor that is none.
+            FilterError: for a cursor that is none, or two.
         """
         limit = filters.read_limit(limit)
+        if after is not None and before is not None:
+            raise FilterError("a page is after a cursor or before one", ids=("after", "before"))
         wanted.conditions()  # what cannot be read is said before Postgres is asked
-        backwards = before is not None and after is None
+        backwards = before is not None
         edge = None
         if (cursor := before if backwards else after) is not None:
             edge = filters.read_cursor(cursor)

@@ -50,7 +50,8 @@ _ABANDONED: list[ExitStack] = []
 _ACT = f"""
 SELECT set_config('role', CASE
            WHEN pg_has_role('{APP_ROLE}', 'MEMBER') THEN '{APP_ROLE}'
-           WHEN row_security_active('cloudinary_files') THEN CURRENT_USER::text
+           WHEN row_security_active('cloudinary_files')
+               AND has_table_privilege('cloudinary_files', 'SELECT') THEN CURRENT_USER::text
            ELSE '{APP_ROLE}' END, true),
        set_config('request.jwt.claims', {{claims}}, true)
 """

@@ -119,6 +119,8 @@ def write_parquet(
     path, count = path.resolve(), 0
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name the file to write in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is no folder: make it first")
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is no file, and is not replaced by one")
     with tempfile.TemporaryDirectory(prefix=".parquet.", dir=path.parent) as folder:

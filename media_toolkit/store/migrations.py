@@ -94,7 +94,7 @@ def pending(database: Database) -> list[Migration]:
 
 def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
     """What is not as `migrate` would leave it, and what to do: files that wait, another policy
-    than `policy`, policies of others, rights that a restore has lost.
+    than `policy`, policies of others, rights that a restore has lost, files that were edited.
 
     Nothing where the login may not look: it could not migrate either.
     """
@@ -107,6 +107,8 @@ def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
         return []
     run = "run: python -m media_toolkit migrate"
     found = []
+    if edited := _edited(done):
+        found.append((f"edited after it had been applied: {', '.join(edited)}", "restore the file"))
     if waiting := [m.name for m in migrations() if m.name not in done]:
         found.append((f"the database lacks {', '.join(waiting)}", run))
     if policy is not None and held is not None and held != policy:
@@ -234,9 +236,12 @@ def _applied(connection: sa.Connection) -> dict[str, str]:
     return {row.name: row.checksum for row in rows}
 
 
+def _edited(done: dict[str, str]) -> list[str]:
+    return [m.name for m in migrations() if done.get(m.name, m.checksum) != m.checksum]
+
+
 def _check_unedited(done: dict[str, str]) -> None:
-    edited = [m.name for m in migrations() if done.get(m.name, m.checksum) != m.checksum]
-    if edited:
+    if edited := _edited(done):
         raise StoreError(
             f"migration {', '.join(edited)} was edited after it had been applied",
             hint="restore the file and put the change into a new migration",

@@ -30,13 +30,15 @@ _RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
+_TOO_MANY = "too many clients|remaining connection slots|too many connections"
 # After a login that failed, PgBouncer refuses everybody at once, for 15 s unless told otherwise;
 # psycopg2 sees no more of it than that a connection, which there was, is closed.
 _OF_A_POOLER = ("server_login_retry", "server closed the connection unexpectedly")
 _WITH_A_POOLER = 1.5
 # What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
 _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
-          "does not support SSL", "bind message supplies")  # fmt: skip
+          "does not support SSL", "bind message supplies", "invalid sslmode",
+          "invalid channel_binding", "invalid connection option")  # fmt: skip
 # What a migration makes; all else that is missing, no migration will bring.
 _OURS = re.compile(r"cloudinary_files|media_toolkit|upload_intents|notification_|reconcile_|auth\b")
 # Values that ADBC has no type for: another try would meet them again.
@@ -52,13 +54,18 @@ def retrying(
     call: Callable[[], T], is_worth_it: Callable[[BaseException], bool], patience_s: float
 ) -> T:
     """Call until it succeeds, for `patience_s` at most: at once after the first failure, which may
-    be of a connection that ended long ago, then with jitter between."""
+    be of a connection that ended long ago, then with jitter between.
+
+    What worked for longer than that before it failed was not waited for, and has it all still.
+    """
     start = time.monotonic()
     try:
         return call()
     except Exception as error:
-        if time.monotonic() - start >= patience_s or not is_worth_it(error):
+        if not is_worth_it(error):
             raise
+        failed = time.monotonic()
+        start = failed if failed - start >= patience_s else start
     for attempt in Retrying(
         retry=retry_if_exception(is_worth_it),
         wait=wait_random_exponential(multiplier=0.1, max=1.5),
@@ -131,7 +138,7 @@ def _is_ctrl_c(error: Exception) -> bool:
 def _translated(error: Exception) -> StoreError:
     code, cause, said = _sqlstate(error), _cause(error), diagnosis(error)
     original = getattr(error, "orig", error)
-    if isinstance(error, exc.TimeoutError):
+    if isinstance(error, exc.TimeoutError) or re.search(_TOO_MANY, cause):
         return Unavailable(
             "all connections to Postgres are busy",
             hint="nothing was done: try again; pg_stat_activity shows what runs so long",
@@ -160,6 +167,10 @@ def _translated(error: Exception) -> StoreError:
     if code == _NO_PRIVILEGE and (denied := _DENIED.search(cause)) and not _OURS.search(cause):
         return Forbidden(
             cause, hint=f"as the owner of it: GRANT SELECT ON {denied[1]} TO media_toolkit_app"
+        )
+    if code == _NO_PRIVILEGE and "for schema" in cause:
+        return Forbidden(
+            cause, hint="put the connection string of the table's owner into DATABASE_DIRECT_URL"
         )
     if code == _NO_PRIVILEGE:
         of_a_row = "row-level security" in cause

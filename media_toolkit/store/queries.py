@@ -42,6 +42,7 @@ WHERE prorettype::regtype::text
 # A dollar is part of a name, or ends what stands in $tag$ quotes before one: both are looked at.
 _WORDS = (re.compile(r"[^\W\d][\w$]*"), re.compile(r"[^\W\d]\w*"))
 # `::type` is a cast. Texts, quoted names and comments are passed over as they are.
+_NUMBERED = re.compile(r"\$(\d{1,5})")
 _NAMED = re.compile(
     r"""
     (?<!\w)[eE]'(?:\\.|''|[^'\\])*' | '(?:''|[^'])*' | "(?:""|[^"])*"
@@ -83,7 +84,7 @@ def sql_frame(
 
     if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= _LONGEST_S:
         raise FilterError(
-            f"timeout_s is not above zero, or more than {_LONGEST_S}: {timeout_s}",
+            f"timeout_s is no number above zero and up to {_LONGEST_S}: {timeout_s!r}",
             ids=("timeout_s",),
         )
     text = _without_end(read_name("query", query))
@@ -215,7 +216,13 @@ def _bound(
                 hint="pass a list or a dict of values",
                 ids=("params",),
             )
-        return text, tuple(params)
+        values, most = tuple(params), max((int(n) for n in _NUMBERED.findall(text)), default=0)
+        if len(values) > most:
+            # Of two for one, the driver would take the first.
+            raise FilterError(
+                f"the query has {most} parameters, params holds {len(values)}", ids=("params",)
+            )
+        return text, values
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:
