@@ -16,7 +16,8 @@ from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.matching import matching
-from media_toolkit.store.newest import newest, walked
+from media_toolkit.store.newest import newest, of_each_user, walked
+from media_toolkit.store.ownership import narrowed
 from media_toolkit.store.saving import SaveReport
 from media_toolkit.store.schema import files
 
@@ -222,17 +223,20 @@ class AssetStore:
 
         def read(connection: sa.Connection) -> tuple[Sequence[sa.RowMapping], int | None]:
             reads_kept = self._database.reads_kept(connection)
-            if edge is None and (rows := walked(connection, wanted, [], limit + 1)) is not None:
+            asked = narrowed(self._database, identity, wanted, connection)
+            if edge is None and (rows := walked(connection, asked, [], limit + 1)) is not None:
                 return rows, 1
-            found = matching(connection, wanted, reads_kept)
+            found = matching(connection, asked, reads_kept)
             key, beyond = sa.tuple_(*found.key), list[sa.ColumnElement[bool]]()
             if edge is not None:
                 beyond.append(key > sa.tuple_(*edge) if backwards else key < sa.tuple_(*edge))
             rows = None
             if edge is not None:
-                rows = walked(connection, wanted, beyond, limit + 1, not backwards)
+                rows = walked(connection, asked, beyond, limit + 1, not backwards)
             if rows is None and found.search is not None and reads_kept and found.source is files:
-                rows = newest(connection, wanted, found.search, beyond, limit + 1, not backwards)
+                rows = newest(connection, asked, found.search, beyond, limit + 1, not backwards)
+            if rows is None:
+                rows = of_each_user(connection, asked, beyond, limit + 1, not backwards)
             if rows is None:
                 query = sa.select(files).select_from(found.source).where(*found.conditions, *beyond)
                 query = query.order_by(*found.order(not backwards)).limit(limit + 1)

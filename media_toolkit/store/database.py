@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
@@ -59,9 +60,19 @@ _ACT_AS = sa.text(_ACT.format(claims=":claims"))
 _ACT_AT_ONCE = _ACT.format(claims="%(claims)s")
 _READS_KEPT = sa.text("""
 SELECT bool_and(coalesce(has_table_privilege(to_regclass(name), 'SELECT'), false))
-FROM unnest(ARRAY['cloudinary_files_counts', 'cloudinary_files_totals', 'cloudinary_files_tagged'])
-    AS name
+FROM unnest(ARRAY['cloudinary_files_counts', 'cloudinary_files_totals', 'cloudinary_files_tagged',
+                  'media_toolkit_policy']) AS name
 """)
+# Not of a login that is none of the app's, nor where a policy of the team's own lets more be seen.
+_READS_OWN_ALONE = sa.text(f"""
+SELECT current_user = '{APP_ROLE}'
+    AND EXISTS (SELECT FROM media_toolkit_policy WHERE name = 'private')
+    AND NOT EXISTS (SELECT FROM pg_policy
+        WHERE polrelid = 'cloudinary_files'::regclass AND polpermissive AND polcmd IN ('r', '*')
+            AND polname NOT IN ('reading', 'owner_of_the_table'))
+""")
+# Whoever chooses another policy waits for no longer until it is seen here.
+_ASKED_AGAIN_S = 30
 _READ_AS = _ACT.format(claims="$1") + ", set_config('transaction_read_only', 'on', true)"
 
 
@@ -81,6 +92,7 @@ class Database:
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
         self._reads_kept: bool | None = None
+        self._reads_own_alone: tuple[bool, float] | None = None
         forks.watch(self)
 
     @cached_property
@@ -265,6 +277,17 @@ class Database:
         if self._reads_kept is None:
             self._reads_kept = bool(connection.scalar(_READS_KEPT))
         return self._reads_kept
+
+    def reads_own_alone(self, identity: Identity, connection: sa.Connection | None = None) -> bool:
+        """Whether who is no admin sees no assets but their own; asked again now and then."""
+        known = self._reads_own_alone
+        if known is not None and time.monotonic() - known[1] < _ASKED_AGAIN_S:
+            return known[0]
+        if connection is None:
+            return self.run(identity, partial(self.reads_own_alone, identity))
+        found = self.reads_kept(connection) and bool(connection.scalar(_READS_OWN_ALONE))
+        self._reads_own_alone = (found, time.monotonic())
+        return found
 
     def close(self) -> None:
         """Give the connections back; the object can be used again."""

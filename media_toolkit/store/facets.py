@@ -13,6 +13,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter, is_one_of
 from media_toolkit.store.matching import Matching, matching, words_of
+from media_toolkit.store.ownership import narrowed
 from media_toolkit.store.schema import counts, files
 from media_toolkit.store.searching import Index, Search, estimates
 
@@ -85,9 +86,10 @@ def count(
 
     def read(connection: sa.Connection) -> Count:
         reads_kept = database.reads_kept(connection)
-        if not is_exact and reads_kept and (kept := _kept_count(wanted)) is not None:
+        asked = narrowed(database, identity, wanted, connection)
+        if not is_exact and reads_kept and (kept := _kept_count(asked)) is not None:
             return Count(int(connection.scalar(kept) or 0))
-        found = matching(connection, wanted, reads_kept)
+        found = matching(connection, asked, reads_kept)
         if is_exact:
             return Count(_size(connection, found.thin()))
         if found.search is not None and _is_large(connection, found.search):
@@ -125,7 +127,8 @@ def facets(
         reads_kept = database.reads_kept(connection)
         if reads_kept and not words_of(wanted):
             return _kept_facets(connection, names)
-        found = matching(connection, wanted, reads_kept)
+        asked = narrowed(database, identity, wanted, connection)
+        found = matching(connection, asked, reads_kept)
         query = sa.select(*(files.c[name] for name in names)).select_from(found.source)
         query = query.where(*found.conditions).order_by(*found.order()).limit(CAP + 1)
         return _counted(connection.execute(query).all(), names)

@@ -103,6 +103,11 @@ class AssetFilter:
         return wanted[0] if wanted is not None and len(set(wanted)) == 1 else None
 
     @property
+    def users(self) -> list[str]:
+        """Whose assets are asked for, each once. Raises FilterError as `conditions`."""
+        return list(dict.fromkeys(_several("user_id", self.user_id) or ()))
+
+    @property
     def asked_folder(self) -> str:
         """The folder without slashes around it, or "". Raises FilterError as `conditions`."""
         return "" if self.folder is None else read_name("folder", self.folder).strip("/")
@@ -226,8 +231,11 @@ def read_name(word: str, value: Any) -> str:
     return _text(word, value)
 
 
-def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
+def ordering(order_by: str, is_known: bool = False) -> list[sa.ColumnElement[Any]]:
     """`"-upload_timestamp"` → ORDER BY, with the row's id as the last word.
+
+    Args:
+        is_known: nothing that is sorted is null.
 
     Raises:
         FilterError: for a column that cannot be sorted by.
@@ -241,8 +249,16 @@ def ordering(order_by: str) -> list[sa.ColumnElement[Any]]:
     is_descending = order_by.startswith("-")
     first = column.desc() if is_descending else column.asc()
     # Where nothing is null the index on the column serves, which orders nulls its own way.
-    first = first.nulls_last() if column.nullable else first
+    first = first.nulls_last() if column.nullable and not is_known else first
     return [first, files.c.id.desc() if is_descending else files.c.id.asc()]
+
+
+def known(order_by: str) -> sa.ColumnElement[bool] | None:
+    """What keeps from the end of an index those without a value, which come last; None where the
+    order has that end last anyway. Raises FilterError as `ordering`."""
+    ordering(order_by)
+    column = _SORTABLE[order_by.removeprefix("-")]
+    return column.is_not(None) if order_by.startswith("-") and column.nullable else None
 
 
 def read_limit(limit: Any) -> int:

@@ -20,6 +20,7 @@ from media_toolkit.store.columns import ahead, frame_of, to_pandas
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.matching import walk_setting, with_rare_words
+from media_toolkit.store.ownership import narrowed
 from media_toolkit.store.schema import ASSET_COLUMNS, files
 
 if TYPE_CHECKING:
@@ -61,11 +62,26 @@ def assets_frame(
     if as_of is None:
         wanted = _looked_up(database, identity, wanted)
     query = _select(wanted, order_by, limit, columns)
+    known = filters.known(order_by) if as_of is None and limit is not None else None
+    if known is not None:
+        first = query.where(known).order_by(None).order_by(*filters.ordering(order_by, True))
+        frame = _frame_of(database, identity, first, walk_setting(wanted))
+        if len(frame) == limit:
+            return frame
     setting = None
     if as_of is not None:
         query = history.as_of(query, as_of)
     elif limit is not None:
         setting = walk_setting(wanted)
+    return _frame_of(database, identity, query, setting)
+
+
+def _frame_of(
+    database: Database,
+    identity: Identity,
+    query: sa.Select[Any],
+    setting: sa.ColumnElement[str] | None,
+) -> pd.DataFrame:
     statement, values = _through_settings(query)
 
     def fetch(connection: ArrowConnection) -> pd.DataFrame:
@@ -166,9 +182,10 @@ def _columns(names: Iterable[str] | None) -> list[sa.Column[Any]]:
 
 
 def _looked_up(database: Database, identity: Identity, wanted: AssetFilter) -> AssetFilter:
+    wanted.conditions()  # what cannot be read is said before Postgres is asked
+    wanted = narrowed(database, identity, wanted)
     if not wanted.words_of_context:
         return wanted
-    wanted.conditions()  # what cannot be read is said before Postgres is asked
 
     def read(connection: sa.Connection) -> AssetFilter:
         return with_rare_words(connection, wanted, database.reads_kept(connection))

@@ -35,13 +35,14 @@ SELECT id, kind, rank, is_deleted FROM (
     FROM cloudinary_files WHERE asset_id = :name OR public_id = :name
     UNION ALL
     SELECT file_id, old ->> 'resource_type' || '/' || (old ->> 'delivery_type'),
-        CASE WHEN file_id = :id THEN 0
-             WHEN operation = 'purge' THEN 2
+        CASE WHEN operation = 'purge' THEN 2
              WHEN operation = 'rename' AND old ->> 'public_id' = :name THEN 3
              ELSE 4 END, true, id
     FROM cloudinary_files_history
     WHERE id IN (SELECT media_toolkit_rules.history_of(:name))
-       OR file_id = :id AND operation = 'purge'
+    UNION ALL
+    SELECT file_id, old ->> 'resource_type' || '/' || (old ->> 'delivery_type'), 0, true, id
+    FROM cloudinary_files_history WHERE file_id = :id AND operation = 'purge'
 ) AS known ORDER BY rank, is_deleted, newest DESC
 """)
 _FORMER = sa.text("""
