@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -542,3 +544,24 @@ def test_what_postgres_itself_refuses_is_told_as_what_it_is(
         changes.label([horse], kit.identity, add_tags=["x"])
     with pytest.raises(mt.Forbidden, match="belongs to ana"):
         changes.restore([horse], bob)
+
+
+def test_of_two_who_upload_the_same_new_name_at_once_one_is_refused_and_nothing_is_replaced(
+    kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    kits = [kit.acting_as("ana"), kit.acting_as("bob")]
+    pictures = [sample_media / "coffee.png", sample_media / "chelsea.png"]
+
+    def upload(n: int, name: str, start: threading.Barrier) -> mt.Asset | None:
+        start.wait()
+        try:
+            return kits[n].upload(pictures[n], public_id=name)
+        except mt.Conflict:
+            return None
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(6):
+            start = threading.Barrier(2)
+            told = pool.map(upload, (0, 1), [f"at once {turn}"] * 2, [start] * 2)
+            (saved,) = [asset for asset in told if asset is not None]
+            assert in_cloudinary(kit, saved)["etag"] == saved.etag

@@ -109,7 +109,7 @@ class Changes:
         self._rows.require_writable([row], identity)
         target = (row.resource_type, row.delivery_type, new_public_id)
         self._store.refuse_foreign([target], identity)
-        if self._store.stands(target, identity) and not self._is_in_cloudinary(target):
+        if self._store.stands([target], identity) and not self._is_in_cloudinary(target):
             raise Conflict(
                 f"a row of cloudinary_files has the name {new_public_id!r}, and Cloudinary no"
                 " such asset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,8 @@ from media_toolkit.store.intents import IntentStore
 if TYPE_CHECKING:
     from media_toolkit.media import Source
 
+# What somebody has just sent is in the table within this.
+_UNTIL_SAVED_S = (0.2, 0.4, 0.0)
 _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
@@ -63,10 +66,12 @@ class Uploads:
             StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
         """
         thing = media.read_source(source)
+        is_new = bool(options.get("use_filename")) and not options.get("unique_filename", True)
         if "public_id" in options:
             self._refuse_foreign(options, identity)
-        if options.get("use_filename") and not options.get("unique_filename", True):
-            asset = self._send_named_by_file(thing, identity, resource_type, options)
+            is_new = not self._store.stands(_names(options), identity)
+        if is_new:
+            asset = self._send_new(thing, identity, resource_type, options)
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
@@ -126,29 +131,28 @@ class Uploads:
         self._intents.open(identity, signed.fields, signed.expires_at)
         return signed
 
-    def _send_named_by_file(
+    def _send_new(
         self,
         thing: media.Media,
         identity: Identity,
         resource_type: str | None,
         options: Mapping[str, Any],
     ) -> Asset:
-        """Only Cloudinary knows the name it makes of a file's: so first without overwriting."""
+        """By a name that no row has: so first without overwriting. Another may be uploading it at
+        this moment, and only Cloudinary knows the name it makes of a file's."""
         asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
         if not asset.raw.get("existing") or not options.get("overwrite", True):
             return asset
         named = {"public_id": asset.public_id, "type": asset.delivery_type}
-        self._refuse_foreign(named, identity)
+        for wait_s in _UNTIL_SAVED_S:
+            self._refuse_foreign(named, identity)
+            time.sleep(wait_s)
         rest = {name: value for name, value in options.items() if name not in _NAMING}
         return self.send(thing, identity, resource_type, **{**rest, **named})
 
     def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
         """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""
-        parts = (options.get("folder"), options["public_id"])
-        public_id = "/".join(str(part).strip("/") for part in parts if part)
-        delivery_type = str(options.get("type") or "upload")
-        names = [(resource_type, delivery_type, public_id) for resource_type in RESOURCE_TYPES]
-        self._store.refuse_foreign(names, identity)
+        self._store.refuse_foreign(_names(options), identity)
 
     def _check_url(self, claimed: Asset, asset: Asset) -> None:
         """The claimed URL must be this asset's: a mismatch means the caller mixed two up.
@@ -164,6 +168,14 @@ class Uploads:
                 hint="send secure_url as the upload answered it",
                 ids=(asset.public_id,),
             )
+
+
+def _names(options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What an upload may come to be called: (resource_type, delivery_type, public_id) each."""
+    parts = (options.get("folder"), options["public_id"])
+    public_id = "/".join(str(part).strip("/") for part in parts if part)
+    delivery_type = str(options.get("type") or "upload")
+    return [(resource_type, delivery_type, public_id) for resource_type in RESOURCE_TYPES]
 
 
 def _kind_for(data: bytes, label: str, filename: str | None) -> str:

@@ -114,10 +114,11 @@ class AssetStore:
         """
         saving.refuse_foreign(self._database, names, identity)
 
-    def stands(self, name: tuple[str, str, str], identity: Identity) -> bool:
-        """Whether a row has the name (resource_type, delivery_type, public_id), deleted or not."""
+    def stands(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> bool:
+        """Whether a row, deleted or not, has one of the names (resource_type, delivery_type,
+        public_id)."""
         c = files.c
-        named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id) == sa.tuple_(*name)
+        named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id).in_(names)
         return bool(self._rows(sa.select(c.id).where(named), identity))
 
     def former_owners(
