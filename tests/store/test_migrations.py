@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import media_toolkit as mt
+from media_toolkit.embedded.configuration import StackConfiguration
+from media_toolkit.embedded.postgres import EmbeddedPostgres
 from media_toolkit.identity import Identity
 from media_toolkit.store import migrations
 from media_toolkit.store.assets import AssetStore
@@ -205,6 +207,14 @@ def test_a_column_where_ours_would_stand_is_named_before_anything_is_changed(
             "column user_id .* is integer .*ALTER COLUMN user_id TYPE TEXT",
         ),
         (
+            "ALTER TABLE cloudinary_files ALTER upload_timestamp TYPE TIMESTAMP",
+            "is timestamp without time zone .*USING upload_timestamp AT TIME ZONE 'UTC'",
+        ),
+        (
+            "ALTER TABLE cloudinary_files DROP user_id",
+            "has no column user_id, .*ADD COLUMN user_id",
+        ),
+        (
             "ALTER TABLE cloudinary_files ALTER user_id DROP NOT NULL;"
             "UPDATE cloudinary_files SET user_id = NULL",
             "id 1 without user_id .*give each an owner",
@@ -215,7 +225,7 @@ def test_a_column_where_ours_would_stand_is_named_before_anything_is_changed(
             "id 3000000000 without a fitting id",
         ),
     ],
-    ids=["twice", "referred to", "quoted", "policy", "type", "null", "large"],
+    ids=["twice", "referred to", "quoted", "policy", "type", "moment", "lacks", "null", "large"],
 )
 def test_what_stands_in_the_way_of_adopting_is_said_before_anything_is_changed(
     empty_database: Database, before: str, said: str
@@ -282,6 +292,41 @@ def test_what_lets_more_be_seen_or_done_than_ours_is_told(empty_database: Databa
         connection.exec_driver_sql("REVOKE ALL ON cloudinary_files FROM media_toolkit_app")
     [(said, _)] = migrations.lacking(empty_database, None)
     assert "no rights" in said
+
+
+def test_a_restore_on_a_server_without_the_role_is_mended_by_an_owner_who_is_no_superuser(
+    prepared_home: Callable[[], Any],
+) -> None:
+    with prepared_home() as home:
+        configuration = StackConfiguration.of(mt.Settings(home=home))
+        postgres = EmbeddedPostgres(configuration)
+        postgres.start()
+        server, place = Database(configuration.database_url), configuration.database_url
+        place = place.partition("@")[2].rpartition("/")[0]
+        owner = Database(f"postgresql://neon_owner:pw@{place}/library")
+        try:
+            engine = sa.create_engine(
+                configuration.database_url.replace("postgresql:", "postgresql+psycopg2:", 1),
+                isolation_level="AUTOCOMMIT",
+            )
+            with engine.connect() as connection:
+                connection.exec_driver_sql("CREATE ROLE neon_owner LOGIN CREATEROLE PASSWORD 'pw'")
+                connection.exec_driver_sql("CREATE DATABASE library OWNER neon_owner")
+                connection.exec_driver_sql("GRANT media_toolkit_app TO neon_owner WITH ADMIN TRUE")
+            migrations.migrate(owner)
+            own = f"{configuration.database_url.rpartition('/')[0]}/library"
+            with Database(own).direct() as connection:
+                connection.exec_driver_sql("DROP OWNED BY media_toolkit_app")
+            with engine.connect() as connection:
+                connection.exec_driver_sql("DROP OWNED BY media_toolkit_app")
+                connection.exec_driver_sql("DROP ROLE media_toolkit_app")
+            engine.dispose()
+            assert migrations.migrate(owner) == ["rights", "policies/team"]
+            assert AssetStore(owner).count(AssetFilter(), ANA) == 0
+        finally:
+            owner.close()
+            server.close()
+            postgres.stop()
 
 
 def test_rights_that_a_restore_lost_are_put_back(empty_database: Database) -> None:
@@ -363,6 +408,8 @@ def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Databa
         connection.exec_driver_sql("UPDATE media_toolkit_migrations SET checksum = 'other'")
     with pytest.raises(mt.StoreError, match="was edited after it had been applied"):
         migrations.migrate(empty_database)
+    [(said, _)] = migrations.lacking(empty_database, None)
+    assert "edited after it had been applied: 0001" in said
 
 
 def test_a_database_without_the_table_says_what_to_run(empty_database: Database) -> None:

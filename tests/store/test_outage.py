@@ -570,3 +570,18 @@ def test_channel_binding_reaches_libpq_on_every_way(server: Server) -> None:
     for call in ways(database).values():
         with pytest.raises(mt.Unavailable, match="channel binding"):
             call()
+
+
+def test_what_had_worked_for_longer_than_is_waited_is_run_again_as_well(url: str) -> None:
+    tries = []
+
+    def work(connection: sa.Connection) -> None:
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            time.sleep(0.3)
+            connection.exec_driver_sql("RESET ROLE")
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with closing(Database(url, patience_s=0.2)) as database:
+        database.run(ANA, work)
+    assert len(tries) == 2

@@ -12,7 +12,9 @@ import media_toolkit as mt
 from media_toolkit.embedded.stack import EmbeddedStack
 from media_toolkit.identity import Identity
 from media_toolkit.store import migrations
+from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.database import Database
+from media_toolkit.store.filters import AssetFilter
 
 ANA, BOB, ROOT = Identity("ana"), Identity("bob"), Identity("root", "admin")
 COUNTS = "SELECT user_id, sum(assets) FROM cloudinary_files_counts WHERE tag IS NULL GROUP BY 1"
@@ -184,3 +186,31 @@ def test_words_find_what_the_caller_may_see(kit: mt.MediaToolkit, bob: mt.MediaT
         for typed in ("photo", "secret pho", "SECRET"):
             assert len(who.page(text=typed).items) == who.count(text=typed) == count
     assert bob.count(text="photo1") == len(bob.page(text="photo", user_id="ana").items) == 0
+
+
+def test_who_sees_their_own_alone_asks_for_them_by_an_index(
+    bob: mt.MediaToolkit, database: Database
+) -> None:
+    assert database.reads_own_alone(BOB)
+    assert [asset.user_id for asset in bob.page().items] == ["bob"]
+    assert bob.page(user_id="ana").items == ()
+    assert bob.count(text="photo") == 1
+    assert bob.assets(any_tags=["secret", "other"], limit=48)["user_id"].tolist() == ["bob"]
+    assert sum(map(len, bob.iter_assets(columns=["id"]))) == 1
+    assert len(AssetStore(database).page(AssetFilter(), ROOT).items) == 3
+
+
+def test_a_policy_of_the_teams_own_shows_what_it_lets_be_seen(
+    bob: mt.MediaToolkit, stack: EmbeddedStack
+) -> None:
+    owner = Database(stack.database_url)
+    with owner.direct() as connection:
+        connection.exec_driver_sql(
+            "CREATE POLICY shared ON cloudinary_files FOR SELECT USING (public_id = 'photo1')"
+        )
+    try:
+        assert [asset.user_id for asset in bob.page().items] == ["bob", "ana"]
+    finally:
+        with owner.direct() as connection:
+            connection.exec_driver_sql("DROP POLICY shared ON cloudinary_files")
+        owner.close()

@@ -797,3 +797,66 @@ def test_named_queries_answer_what_they_say(library: mt.MediaToolkit) -> None:
 def test_words_are_found_as_of_a_moment_too(library: mt.MediaToolkit) -> None:
     assert len(library.assets(text="tulip", as_of="2999-01-01")) == 40
     assert len(library.assets(text="tulip", as_of="2000-01-01")) == 0
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"format": "png"}, {"min_bytes": 20_000}, {"folder": "spring"}, {"tags": "red"}]
+)
+def test_pages_of_several_users_are_one_list(
+    library: mt.MediaToolkit, words: dict[str, Any]
+) -> None:
+    words = {**words, "user_id": ["bob", "eva", "ana", "bob"]}
+    expected = library.assets(columns=["id"], **words)["id"].tolist()
+    assert expected
+    there, after, before = [], None, None
+    while True:
+        page = library.page(limit=7, after=after, **words)
+        assert page.position == len(there) + 1
+        there += [asset.id for asset in page.items]
+        if page.next_cursor is None:
+            break
+        after = page.next_cursor
+    assert there == expected
+    back, before = [asset.id for asset in page.items], page.previous_cursor
+    while before is not None:
+        page = library.page(limit=7, before=before, **words)
+        back = [asset.id for asset in page.items] + back
+        before = page.previous_cursor
+    assert back == expected
+
+
+@pytest.mark.parametrize("column", ["bytes", "width", "created_at", "format"])
+def test_the_last_by_a_column_come_first_and_those_without_a_value_last(
+    library: mt.MediaToolkit, column: str
+) -> None:
+    days = [f"2026-01-{n % 28 + 1:02}T00:00:00Z" for n in range(41, 51)]
+    library.save_many(
+        response(n, width=n % 3, created_at=days[n - 41], bytes=None, format=None)
+        for n in range(41, 51)
+    )
+    everything = library.assets(columns=["id", column])
+    for way in ("", "-"):
+        wanted = everything.sort_values([column, "id"], ascending=way == "")["id"].tolist()
+        for limit in (0, 3, 10, 41, 50, 60):
+            found = library.assets(order_by=way + column, limit=limit, columns=["id"])
+            assert found["id"].tolist() == wanted[:limit]
+
+
+def test_values_for_which_the_query_has_no_parameter_are_said(library: mt.MediaToolkit) -> None:
+    for query, params, said in (
+        ("SELECT $1::int AS a", [1, 2], "has 1 parameters, params holds 2"),
+        ("SELECT 1 AS a", [1], "has 0 parameters, params holds 1"),
+    ):
+        with pytest.raises(mt.FilterError, match=said):
+            library.sql(query, params)
+
+
+def test_a_page_stands_after_a_cursor_or_before_one(library: mt.MediaToolkit) -> None:
+    cursor = library.page(limit=5).next_cursor
+    with pytest.raises(mt.FilterError, match="after a cursor or before one"):
+        library.page(after=cursor, before=cursor)
+
+
+def test_a_file_in_no_folder_names_the_folder(library: mt.MediaToolkit, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"/none is no folder: make it first"):
+        library.to_parquet(tmp_path / "none" / "x.parquet")
