@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import subprocess
@@ -10,15 +11,18 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 import media_toolkit as mt
+from media_toolkit.embedded.stack import EmbeddedStack
 
 
 def fetch(url: str) -> bytes:
@@ -66,6 +70,35 @@ def test_threads_that_are_the_first_at_once_share_one_client(settings: mt.Settin
     with mt.connect(settings) as kit, ThreadPoolExecutor(8) as pool:
         clients = list(pool.map(client, [kit] * 8, "abcdefgh"))
         assert all(one is kit._client for one in clients)
+
+
+def test_a_kit_that_was_dropped_unclosed_gives_its_connections_back(
+    kit: mt.MediaToolkit, stack: EmbeddedStack, until: Callable[..., None]
+) -> None:
+    def living() -> set[int]:
+        with kit._database.direct() as connection:
+            return set(connection.scalars(sa.text("SELECT pid FROM pg_stat_activity")))
+
+    services = {"cloudinary_url": stack.cloudinary_url, "database_url": stack.database_url}
+    dropped = mt.connect(mt.Settings(**services))
+    with dropped._database.begin(dropped.identity) as connection:
+        used = {connection.scalar(sa.text("SELECT pg_backend_pid()"))}
+    used |= set(dropped._database.run_arrow(dropped.identity, backend, is_reused=True))
+    other = dropped.acting_as("ben")
+    assert dropped._cloud.parts
+    del dropped
+    gc.collect()
+    assert used <= living(), "they are the other's too"
+    assert other.count() == 0
+    del other
+    gc.collect()
+    until(lambda: not used & living())
+
+
+def backend(connection: Any) -> tuple[int, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return tuple(cursor.fetchone())
 
 
 def test_a_file_is_uploaded_with_tags_and_context_and_its_row_saved(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -25,6 +26,10 @@ _SYSTEM_USER = "pgserver"
 # Recovery after a kill can take longer than half a minute; pg_ctl returns as soon as it is ready.
 _START_LIMIT_S = 600
 _CHILDREN_LIMIT_S = 10
+# A cluster is made in such a folder of the home and renamed when it is whole.
+_NEW = "postgres.new-"
+# Databases that are not initdb's own have numbers from here on.
+_FIRST_OF_OURS = 16384
 _CAUSE = re.compile(r"\b(error|FATAL|PANIC):", re.IGNORECASE)
 
 
@@ -42,10 +47,11 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedStackError: when the port is taken or Postgres does not start.
         """
+        self._clear_up()
         if not (self._data / "PG_VERSION").exists():
             self._initialize()
         elif self._user is not None:
-            self._open_the_way()
+            self._open_the_way(self._data)
         if self.is_running():
             if self._answers():
                 return
@@ -111,22 +117,54 @@ class EmbeddedPostgres:
             time.sleep(0.05)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
+    def _clear_up(self) -> None:
+        """Remove what a killed first start left; the supervisor's lock keeps other starts out."""
+        home = self._data.parent
+        for folder in home.glob(f"{_NEW}*"):
+            # An initdb that outlived its supervisor may still write there, and then gives up.
+            shutil.rmtree(folder, ignore_errors=True)
+        # Homes from before: the password lay beside a cluster that was made in its last place.
+        for file in home.glob("media-toolkit-????????"):
+            if not file.is_file() or file.read_bytes() != self._password:
+                continue
+            if not self._holds_a_database():
+                self.stop()
+                shutil.rmtree(self._data, ignore_errors=True)
+            file.unlink()
+
+    def _holds_a_database(self) -> bool:
+        """Whether a start got as far as `create_database`."""
+        names = (folder.name for folder in (self._data / "base").glob("[0-9]*"))
+        return any(int(name) >= _FIRST_OF_OURS for name in names)
+
     def _initialize(self) -> None:
-        self._data.mkdir(mode=0o700, exist_ok=True)
-        if self._user is not None:
-            self._open_the_way()
         # Beside the data and not where TMPDIR says: that may be closed to the system user.
-        folder = self._data.parent
-        with tempfile.NamedTemporaryFile("w", prefix="media-toolkit-", dir=folder) as password:
-            password.write(self._configuration.postgres_password)
-            password.flush()
+        home = self._data.parent
+        with tempfile.TemporaryDirectory(
+            prefix=_NEW, dir=home, ignore_cleanup_errors=True
+        ) as folder:
+            new, password = Path(folder, "data"), Path(folder, "password")
+            password.write_bytes(self._password)
             if self._user is not None:
-                os.chown(password.name, _uid(self._user), -1)
+                self._open_the_way(Path(folder))
+                os.chown(password, _uid(self._user), -1)
             self._run(
-                "initdb", "-D", str(self._data), "-U", DATABASE, "--encoding=UTF8",
+                "initdb", "-D", str(new), "-U", DATABASE, "--encoding=UTF8",
                 "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
-                "--auth=scram-sha-256", f"--pwfile={password.name}",
+                "--auth=scram-sha-256", f"--pwfile={password}", folder=Path(folder),
             )  # fmt: skip
+            try:
+                new.rename(self._data)
+            except OSError as error:
+                raise EmbeddedStackError(
+                    f"{self._data} is no data folder of Postgres: {error.strerror}",
+                    hint="move it away, or set MEDIA_TOOLKIT_HOME to another folder",
+                    ids=("MEDIA_TOOLKIT_HOME",),
+                ) from error
+
+    @property
+    def _password(self) -> bytes:
+        return self._configuration.postgres_password.encode()
 
     def create_database(self) -> None:
         """Create the database at the first start; nothing when it exists."""
@@ -148,21 +186,21 @@ class EmbeddedPostgres:
             probe.settimeout(2)
             return probe.connect_ex((HOST, self._configuration.postgres_port)) == 0
 
-    def _open_the_way(self) -> None:
-        """As root: let the system user pass through to its data and to the programs.
+    def _open_the_way(self, own: Path) -> None:
+        """As root: let the system user pass through to a folder of its own and to the programs.
 
         Passing (x) is all it gets; listing and reading stay as they were.
         """
         assert self._user is not None
         ensure_user_exists(self._user)
-        os.chown(self._data, _uid(self._user), -1)
-        for end in (self._data, _BINARIES):
+        os.chown(own, _uid(self._user), -1)
+        for end in (own, _BINARIES):
             for folder in end.parents:
                 mode = folder.stat().st_mode
                 if not mode & stat.S_IXOTH:
                     folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, folder: Path | None = None) -> None:
         # A file and no pipe: the Postgres that pg_ctl starts would keep it open.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(
@@ -174,7 +212,7 @@ class EmbeddedPostgres:
                 # The group too: as root's it could not pass a folder closed to root's group.
                 group=self._user,
                 extra_groups=None if self._user is None else [],
-                cwd=self._data,
+                cwd=folder or self._data,
             )
             if done.returncode == 0:
                 return

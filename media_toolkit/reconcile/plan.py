@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from html import escape
@@ -16,7 +17,7 @@ from media_toolkit.asset import RESOURCE_TYPES, Asset
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.listing import DELIVERY_TYPES, PAGE_SIZE, ListingScope
 from media_toolkit.cloud.pacing import AdminBudget, calls_in_words
-from media_toolkit.errors import CloudUnavailable, FilterError, RateLimited, UploadError
+from media_toolkit.errors import CloudUnavailable, FilterError, RateLimited, StoreError, UploadError
 from media_toolkit.identity import Identity
 from media_toolkit.reconcile.mending import Direction, Mender, MendReport, as_frame
 from media_toolkit.store.assets import AssetStore
@@ -148,6 +149,7 @@ class Reconciler:
 
         Raises:
             SettingsError: Cloudinary refuses the key. CloudUnavailable: it does not answer.
+            Conflict: another reconcile took this one's place, which it had not moved for long.
             Unavailable, StoreError: Postgres.
         """
         described = {
@@ -157,44 +159,49 @@ class Reconciler:
             "resource_types": sorted(scope.resource_types),
         }
         run = self._listings.begin(self._identity, described, resume)
-        pages = self._estimate(scope, run)
-        stopped = ""
-        with tqdm(
-            total=pages,
-            initial=run.calls,
-            unit="call",
-            desc=f"about {calls_in_words(pages)}",
-            disable=not progress,
-        ) as bar:
-            while not run.is_complete:
-                try:
-                    run = self._next_page(run, scope, budget)
-                except (RateLimited, CloudUnavailable) as error:
-                    if isinstance(error, CloudUnavailable) and not run.calls:
-                        raise
-                    stopped = str(error)
-                    break
-                except UploadError:
-                    if run.cursor is None:
-                        raise
-                    # The cursor has expired: from the beginning.
-                    run = self._listings.begin(self._identity, described, resume=False)
-                pages = self._estimate(scope, run)
-                bar.total = max(pages, run.calls)
-                bar.set_description(calls_in_words(pages), refresh=False)
-                bar.update(run.calls - bar.n)
-        differences = self._listings.differences(
-            run,
-            self._identity,
-            resource_types=scope.resource_types,
-            delivery_types=DELIVERY_TYPES,
-            folder=scope.folder,
-            since=scope.since,
-        )
-        intents: dict[int, Intent] = {}
-        differences += self._unsettled(run, differences, intents)
-        if run.is_complete:
-            self._listings.finish(run, self._identity)
+        try:
+            pages = self._estimate(scope, run)
+            stopped = ""
+            with tqdm(
+                total=pages,
+                initial=run.calls,
+                unit="call",
+                desc=f"about {calls_in_words(pages)}",
+                disable=not progress,
+            ) as bar:
+                while not run.is_complete:
+                    try:
+                        run = self._next_page(run, scope, budget)
+                    except (RateLimited, CloudUnavailable) as error:
+                        if isinstance(error, CloudUnavailable) and not run.calls:
+                            raise
+                        stopped = str(error)
+                        break
+                    except UploadError:
+                        if run.cursor is None:
+                            raise
+                        # The cursor has expired: from the beginning.
+                        self._listings.release(run, self._identity)
+                        run = self._listings.begin(self._identity, described, resume=False)
+                    pages = self._estimate(scope, run)
+                    bar.total = max(pages, run.calls)
+                    bar.set_description(calls_in_words(pages), refresh=False)
+                    bar.update(run.calls - bar.n)
+            differences = self._listings.differences(
+                run,
+                self._identity,
+                resource_types=scope.resource_types,
+                delivery_types=DELIVERY_TYPES,
+                folder=scope.folder,
+                since=scope.since,
+            )
+            intents: dict[int, Intent] = {}
+            differences += self._unsettled(run, differences, intents)
+            if run.is_complete:
+                self._listings.finish(run, self._identity)
+        finally:
+            if not run.is_complete:
+                self._release(run)
         return ReconcilePlan(
             differences,
             intents,
@@ -214,6 +221,11 @@ class Reconciler:
                 self._adopts,
             ),
         )
+
+    def _release(self, run: Run) -> None:
+        # What ended the walk is to be told, be it Ctrl-C or a Postgres that is away.
+        with suppress(StoreError):
+            self._listings.release(run, self._identity)
 
     def _next_page(self, run: Run, scope: ListingScope, budget: AdminBudget) -> Run:
         page = self._client.listing(scope, run.cursor, budget)

@@ -37,9 +37,7 @@ class ArrowPool:
             recycle=int(max_idle_s),
             reset_on_return=None,
         )
-        self._idle = IdleWatch(
-            lambda: self._pool, lambda: self._pool.dispose(), self._pool, max_idle_s
-        )
+        self._idle = IdleWatch(lambda: self._pool, self.dispose, self._pool, max_idle_s)
 
     @contextmanager
     def lend(self) -> Iterator[ArrowConnection]:
@@ -67,4 +65,8 @@ class ArrowPool:
     def close(self) -> None:
         """Close what lies idle; the object can be used again."""
         self._idle.stop()
+        self.dispose()
+
+    def dispose(self) -> None:
+        """Close what lies idle, and leave the timer: its lock may be held where memory is freed."""
         self._pool.dispose()

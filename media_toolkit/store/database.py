@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
@@ -111,6 +112,8 @@ class Database:
             connect_args={"application_name": "media_toolkit"},
         )
         self._idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
+        # The idle watch's timer keeps the pool of a kit that was dropped unclosed.
+        _at_the_end_of(self, engine.dispose)
         return engine
 
     @property
@@ -189,7 +192,8 @@ class Database:
         """
 
         def once() -> T:
-            with (self._arrow.lend if is_reused else self._connect_arrow)() as connection:
+            fresh = partial(_connect_arrow, self._pooled_url)
+            with (self._arrow.lend if is_reused else fresh)() as connection:
                 _act_in_arrow(connection, identity)
                 return work(connection)
 
@@ -222,7 +226,7 @@ class Database:
                     )
                 try:
                     if coming is None:
-                        connection = held.enter_context(self._connect_arrow())
+                        connection = held.enter_context(_connect_arrow(self._pooled_url))
                         _act_in_arrow(connection, identity)
                         coming = held.enter_context(closing(read(connection)))
                     return next(coming, None)
@@ -317,13 +321,21 @@ class Database:
 
     @cached_property
     def _arrow(self) -> ArrowPool:
-        return ArrowPool(partial(self._connect_arrow, autocommit=True), MAX_IDLE_S)
+        pool = ArrowPool(partial(_connect_arrow, self._pooled_url, autocommit=True), MAX_IDLE_S)
+        _at_the_end_of(self, pool.dispose)
+        return pool
 
-    def _connect_arrow(self, autocommit: bool = False) -> ArrowConnection:
-        # 0.6 s to import, so only where Arrow is asked for.
-        from adbc_driver_postgresql import dbapi
 
-        return dbapi.connect(_with_defaults(self._pooled_url), autocommit=autocommit)
+def _at_the_end_of(database: Database, dispose: Callable[[], None]) -> None:
+    """Have what lies idle closed once nobody has the database any more; not when Python exits."""
+    weakref.finalize(database, dispose).atexit = False
+
+
+def _connect_arrow(url: str, autocommit: bool = False) -> ArrowConnection:
+    # 0.6 s to import, so only where Arrow is asked for.
+    from adbc_driver_postgresql import dbapi
+
+    return dbapi.connect(_with_defaults(url), autocommit=autocommit)
 
 
 def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:

@@ -11,23 +11,36 @@ from typing import Any, Literal, Self
 import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
+from media_toolkit.errors import Conflict
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.rows import as_row
 
 Kind = Literal["only_in_cloudinary", "only_in_table", "differing", "unsettled_intent"]
 
-# A cursor of yesterday may have expired, and what was listed then is no news.
-_TAKEN_UP = sa.text("""
-SELECT * FROM reconcile_runs
-WHERE scope = CAST(:scope AS jsonb) AND finished_at IS NULL AND cursor IS NOT NULL
-  AND updated_at > NOW() - INTERVAL '24 hours'
-ORDER BY id DESC LIMIT 1
+# A cursor of yesterday may have expired, and what was listed then is no news. Whoever is at work on
+# a run has moved its `updated_at`, and by that value knows that nobody else has since. One that is
+# released is as if moved ten minutes ago.
+_TAKE_UP = sa.text("""
+UPDATE reconcile_runs SET updated_at = NOW() WHERE id = (
+    SELECT one.id FROM reconcile_runs AS one
+    WHERE one.scope = CAST(:scope AS jsonb) AND one.finished_at IS NULL AND one.cursor IS NOT NULL
+      AND one.updated_at BETWEEN NOW() - INTERVAL '24 hours 10 minutes'
+                             AND NOW() - INTERVAL '1 minute'
+      AND NOT EXISTS (SELECT FROM reconcile_runs AS later
+                      WHERE later.scope = one.scope AND later.id > one.id
+                        AND later.finished_at IS NOT NULL)
+    ORDER BY one.id DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING *
 """)
+# A comparison of a large table takes minutes, in which nothing moves the run.
 _FORGET = sa.text("""
-DELETE FROM reconcile_runs
-WHERE finished_at IS NULL AND scope = CAST(:scope AS jsonb)
-   OR updated_at < NOW() - INTERVAL '30 days'
+DELETE FROM reconcile_runs WHERE id IN (
+    SELECT id FROM reconcile_runs
+    WHERE (finished_at IS NULL AND scope = CAST(:scope AS jsonb)
+           AND updated_at <= NOW() - INTERVAL '10 minutes')
+       OR updated_at < NOW() - INTERVAL '30 days'
+    FOR UPDATE SKIP LOCKED)
 """)
 _BEGIN = sa.text("""
 INSERT INTO reconcile_runs (user_id, scope) VALUES (:user_id, CAST(:scope AS jsonb)) RETURNING *
@@ -39,12 +52,17 @@ SELECT :run_id, {_LISTED}, created_at
 FROM jsonb_populate_recordset(NULL::reconcile_listed, CAST(:rows AS jsonb))
 ON CONFLICT DO NOTHING
 """)
-_PLACE = sa.text("""
+_OURS = "id = :run_id AND updated_at = :updated_at AND finished_at IS NULL"
+_PLACE = sa.text(f"""
 UPDATE reconcile_runs SET cursor = :cursor, listed = listed + :listed, total = :total,
     calls = calls + 1, updated_at = NOW()
-WHERE id = :run_id RETURNING *
+WHERE {_OURS} RETURNING *
 """)
-_FINISH = sa.text("UPDATE reconcile_runs SET finished_at = NOW() WHERE id = :run_id")
+_HOLD = sa.text(f"SELECT * FROM reconcile_runs WHERE {_OURS} FOR UPDATE")
+_RELEASE = sa.text(f"""
+UPDATE reconcile_runs SET updated_at = NOW() - INTERVAL '10 minutes' WHERE {_OURS}
+""")
+_FINISH = sa.text(f"UPDATE reconcile_runs SET finished_at = NOW() WHERE {_OURS} RETURNING *")
 _CLEAR = sa.text("DELETE FROM reconcile_listed WHERE run_id = :run_id")
 
 # By asset_id, which a rename does not change, then by name: rows of the guide have no asset_id.
@@ -119,6 +137,7 @@ class Run:
         cursor: of the page that comes next; None before the first and after the last.
         listed, total: how many assets have been seen, and how many there are.
         calls: how many pages were read, by former runs that this one goes on from as well.
+        updated_at: when it was last moved; another value in the table is another's.
     """
 
     id: int
@@ -127,6 +146,7 @@ class Run:
     total: int | None
     calls: int
     started_at: datetime
+    updated_at: datetime
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -174,10 +194,13 @@ class ListingStore:
         self._database = database
 
     def begin(self, identity: Identity, scope: Mapping[str, Any], resume: bool = True) -> Run:
-        """The caller's unfinished run over the same scope of the last 24 hours, or a new one."""
+        """The caller's unfinished run over the same scope of the last 24 hours, or a new one.
+
+        One that was moved within the last minute is another's at work, unless it was released.
+        """
         values = {"user_id": identity.user_id, "scope": json.dumps(scope)}
         with self._database.begin(identity) as connection:
-            row = connection.execute(_TAKEN_UP, values).mappings().first() if resume else None
+            row = connection.execute(_TAKE_UP, values).mappings().first() if resume else None
             if row is None:
                 connection.execute(_FORGET, values)
                 row = connection.execute(_BEGIN, values).mappings().one()
@@ -186,12 +209,16 @@ class ListingStore:
     def add(
         self, run: Run, identity: Identity, assets: Iterable[Asset], cursor: str | None, total: int
     ) -> Run:
-        """Keep one page and the place after it, in one transaction."""
+        """Keep one page and the place after it, in one transaction.
+
+        Raises:
+            Conflict: another reconcile has taken the run up, or forgotten it.
+        """
         rows = [_row(asset) for asset in assets]
         with self._database.begin(identity) as connection:
+            moved = _own(connection, _PLACE, run, cursor=cursor, listed=len(rows), total=total)
             connection.execute(_ADD, {"run_id": run.id, "rows": json.dumps(rows)})
-            values = {"run_id": run.id, "cursor": cursor, "listed": len(rows), "total": total}
-            return Run.from_row(dict(connection.execute(_PLACE, values).mappings().one()))
+            return moved
 
     def differences(
         self,
@@ -206,8 +233,12 @@ class ListingStore:
         """How the table differs from what was listed, by asset_id and then by name.
 
         Rows whose asset is missing are told of a complete run only.
+
+        Raises:
+            Conflict: as `add`.
         """
         with self._database.begin(identity) as connection:
+            _own(connection, _HOLD, run)
             # Temporary statistics would cost more than they save: the joins are by key.
             rows = connection.execute(_COMPARE, {"run_id": run.id}).mappings().all()
             found = [_difference(dict(row)) for row in rows]
@@ -247,11 +278,32 @@ class ListingStore:
         with self._database.begin(identity) as connection:
             return bool(connection.execute(_HIDE, values).rowcount)
 
-    def finish(self, run: Run, identity: Identity) -> None:
-        """Mark a run as done; what it listed is dropped."""
+    def release(self, run: Run, identity: Identity) -> None:
+        """Leave an unfinished run to whoever comes next, at once; not if it is another's now."""
         with self._database.begin(identity) as connection:
+            connection.execute(_RELEASE, {"run_id": run.id, "updated_at": run.updated_at})
+
+    def finish(self, run: Run, identity: Identity) -> None:
+        """Mark a run as done; what it listed is dropped.
+
+        Raises:
+            Conflict: as `add`.
+        """
+        with self._database.begin(identity) as connection:
+            _own(connection, _FINISH, run)
             connection.execute(_CLEAR, {"run_id": run.id})
-            connection.execute(_FINISH, {"run_id": run.id})
+
+
+def _own(connection: sa.Connection, statement: sa.TextClause, run: Run, **values: Any) -> Run:
+    """The run after a statement that finds it only while it is the caller's."""
+    values |= {"run_id": run.id, "updated_at": run.updated_at}
+    row = connection.execute(statement, values).mappings().first()
+    if row is None:
+        raise Conflict(
+            "another reconcile of the same was begun meanwhile, and this one's listing is gone",
+            hint="run it again",
+        )
+    return Run.from_row(dict(row))
 
 
 def _row(asset: Asset) -> dict[str, Any]:

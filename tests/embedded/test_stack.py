@@ -22,6 +22,7 @@ import pytest
 
 import media_toolkit as mt
 from media_toolkit.embedded import users
+from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.stack import EmbeddedStack, StackFiles
 
 Home = Callable[[], AbstractContextManager[Path]]
@@ -104,6 +105,41 @@ def test_data_and_urls_survive_a_kill_of_every_process(
         assert kit.asset(asset.public_id) == asset
         assert fetch(asset.media_url) == (sample_media / "horse.png").read_bytes()
         assert fetch(thumbnail) == small
+
+
+def test_a_first_start_that_was_killed_spoils_no_home(fresh: Path, until: Until) -> None:
+    starting = run_python("import media_toolkit as mt; mt.connect()", fresh)
+    until(lambda: any(fresh.rglob("PG_VERSION")))
+    starting.kill()
+    starting.communicate()
+    kill(processes_of(fresh), until)
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        assert kit.count() == 0
+        names = {path.name for path in fresh.iterdir()}
+        assert names == {"cloudinary", "postgres", "run", "stack.json"}
+
+
+def test_a_home_whose_cluster_was_left_half_made_in_its_place_starts(fresh: Path) -> None:
+    configuration = StackConfiguration.of(mt.Settings(home=fresh))
+    (fresh / "postgres" / "base" / "1").mkdir(parents=True)
+    (fresh / "postgres" / "PG_VERSION").write_text("18\n")
+    password = fresh / "media-toolkit-ab12_xyz"
+    password.write_text(configuration.postgres_password)
+    with mt.connect(mt.Settings(home=fresh)) as kit:
+        assert kit.count() == 0
+    assert not password.exists()
+
+
+def test_a_left_password_file_costs_no_home_its_data(prepared: Path, sample_media: Path) -> None:
+    with mt.connect(mt.Settings(home=prepared)) as kit:
+        kit.upload(sample_media / "horse.png", public_id="kept")
+    assert EmbeddedStack.join(mt.Settings(home=prepared)).end_if_unused(120)
+    password = json.loads((prepared / "stack.json").read_text())["postgres_password"]
+    (prepared / "media-toolkit-ab12_xyz").write_text(password)
+    (prepared / "media-toolkit-holidays").write_text("of somebody else")
+    with mt.connect(mt.Settings(home=prepared)) as kit:
+        assert kit.asset("kept").public_id == "kept"
+    assert [path.name for path in prepared.glob("media-*")] == ["media-toolkit-holidays"]
 
 
 def test_a_running_kit_outlives_a_kill_of_the_stack(

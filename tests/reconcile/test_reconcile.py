@@ -13,8 +13,10 @@ import sqlalchemy as sa
 
 import media_toolkit as mt
 from media_toolkit.reconcile.plan import ReconcilePlan
+from media_toolkit.store.listings import ListingStore
 
 Kits = Callable[..., mt.MediaToolkit]
+_LONG_AGO = "UPDATE reconcile_runs SET updated_at = updated_at - INTERVAL '2 minutes'"
 
 
 def put(kit: mt.MediaToolkit, data: bytes, public_id: str, **options: Any) -> dict[str, Any]:
@@ -100,6 +102,136 @@ def test_a_spent_budget_keeps_the_place_and_the_next_call_goes_on_from_it(
     assert told(second)["gone"] == ("only_in_table", [])
     assert len(second.differences) == 502
     assert plan(kit, budget=1, resume=True).listed == 500
+
+
+def meanwhile(
+    kit: mt.MediaToolkit, patch: pytest.MonkeyPatch, happens: Callable[[], object]
+) -> None:
+    """Have something happen between each page that this kit reads and its place being kept."""
+    read = kit._client.listing
+
+    def listing(*asked: Any) -> Any:
+        page = read(*asked)
+        happens()
+        return page
+
+    patch.setattr(kit._client, "listing", listing)
+
+
+def put_many(kit: mt.MediaToolkit, data: bytes, count: int) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda n: put(kit, data, f"n{n}"), range(count)))
+
+
+def test_another_reconcile_of_the_same_leaves_one_that_is_at_work_alone(
+    fresh_kit: Kits, pixel: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, other = fresh_kit(), fresh_kit()
+    kit.save_many(put_many(kit, pixel, 501))
+    others: list[ReconcilePlan] = []
+    meanwhile(kit, monkeypatch, lambda: others.append(plan(other)))
+    for found in (plan(kit), *others):
+        assert (found.is_complete, found.listed, found.calls) == (True, 501, 2)
+        assert told(found) == {}
+    assert len(others) == 2
+
+
+def test_reconciles_of_the_same_at_once_find_the_same(fresh_kit: Kits, pixel: bytes) -> None:
+    kits = [fresh_kit() for _ in range(4)]
+    kits[0].save_many([put(kits[0], pixel, f"n{n}") for n in range(3)])
+    put(kits[0], pixel, "lost")
+    with ThreadPoolExecutor(len(kits)) as pool:
+        found = list(pool.map(plan, kits * 5))
+    assert [told(one) for one in found] == [{"lost": ("only_in_cloudinary", [])}] * 20
+
+
+def test_a_place_is_gone_on_from_by_one_of_two(
+    fresh_kit: Kits, pixel: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, other = fresh_kit(), fresh_kit()
+    put_many(kit, pixel, 501)
+    assert not plan(kit, budget=1).is_complete
+    others: list[ReconcilePlan] = []
+    meanwhile(kit, monkeypatch, lambda: others.append(plan(other)))
+    assert [(one.calls, one.listed) for one in (plan(kit), *others)] == [(1, 501), (2, 501)]
+
+
+def test_a_reconcile_that_lost_its_place_to_another_says_so(
+    fresh_kit: Kits, pixel: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, other = fresh_kit(), fresh_kit()
+    put_many(kit, pixel, 501)
+    assert not plan(kit, budget=1).is_complete
+    others: list[ReconcilePlan] = []
+
+    def take_long() -> None:
+        with kit._database.direct() as connection:
+            connection.execute(sa.text(_LONG_AGO))
+        others.append(plan(other))
+
+    meanwhile(kit, monkeypatch, take_long)
+    with pytest.raises(mt.Conflict, match=r"another reconcile .* \(run it again\)"):
+        plan(kit)
+    assert [(one.calls, one.listed) for one in others] == [(1, 501)]
+
+
+def test_a_reconcile_that_was_interrupted_goes_on_at_once(
+    fresh_kit: Kits, pixel: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = fresh_kit()
+    put_many(kit, pixel, 501)
+    calls = iter([None, KeyboardInterrupt()])
+
+    def interrupt() -> None:
+        if error := next(calls):
+            raise error
+
+    with monkeypatch.context() as patch:
+        meanwhile(kit, patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            plan(kit)
+    found = plan(kit)
+    assert (found.calls, found.listed, found.is_complete) == (1, 501, True)
+
+
+def test_a_run_of_a_killed_reconcile_is_taken_up_after_a_minute(kit: mt.MediaToolkit) -> None:
+    listings = ListingStore(kit._database)
+    begun = listings.begin(kit.identity, {"cloud": "x"})
+    killed = listings.add(begun, kit.identity, [], "next", 2)
+    anew = listings.begin(kit.identity, {"cloud": "x"})
+    assert anew.id != killed.id
+    with kit._database.direct() as connection:
+        connection.execute(sa.text(_LONG_AGO))
+    again = listings.begin(kit.identity, {"cloud": "x"})
+    assert (again.id, again.cursor) == (killed.id, "next")
+
+
+def test_an_older_place_is_no_news_after_a_whole_listing(kit: mt.MediaToolkit) -> None:
+    listings = ListingStore(kit._database)
+    older = listings.begin(kit.identity, {"cloud": "x"})
+    older = listings.add(older, kit.identity, [], "next", 2)
+    whole = listings.begin(kit.identity, {"cloud": "x"})
+    listings.finish(listings.add(whole, kit.identity, [], None, 2), kit.identity)
+    listings.release(older, kit.identity)
+    assert listings.begin(kit.identity, {"cloud": "x"}).calls == 0
+
+
+@pytest.mark.parametrize("using", ["add", "differences", "finish"])
+def test_a_run_that_is_gone_is_not_taken_for_an_empty_one(kit: mt.MediaToolkit, using: str) -> None:
+    listings = ListingStore(kit._database)
+    run = listings.begin(kit.identity, {"cloud": "x"})
+    run = listings.add(run, kit.identity, [], None, 0)
+    with kit._database.direct() as connection:
+        connection.execute(sa.text("DELETE FROM reconcile_runs"))
+    use = {
+        "add": lambda: listings.add(run, kit.identity, [], None, 0),
+        "differences": lambda: listings.differences(
+            run, kit.identity, resource_types=["image"], delivery_types=["upload"]
+        ),
+        "finish": lambda: listings.finish(run, kit.identity),
+    }
+    with pytest.raises(mt.Conflict, match="run it again"):
+        use[using]()
 
 
 def test_a_cursor_that_cloudinary_knows_no_more_starts_the_listing_anew(
