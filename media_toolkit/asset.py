@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
 
 from media_toolkit.errors import SignatureError
+from media_toolkit.response import (
+    UNREADABLE,
+    extension,
+    flat_context,
+    read_moment,
+    read_seconds,
+    read_tags,
+    read_text,
+    read_whole,
+    refusal,
+    refuse_no_list,
+    shown,
+)
 
 RESOURCE_TYPES = ("image", "video", "raw")
 _DELIVERY_TYPE = re.compile(r"[a-z_]{1,40}")
@@ -63,40 +75,55 @@ class Asset:
 
         Raises:
             SignatureError: when public_id, a URL or resource_type is absent, or a field is
-                not what Cloudinary would send: not a response.
+                not what Cloudinary would send: not a response. It names the field.
         """
         try:
             return cls._read(response, user_id)
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            known = isinstance(response, Mapping)
-            raise SignatureError(
-                f"not a Cloudinary response: {error}",
-                hint="pass the JSON that the upload answered, unchanged",
-                ids=(str(response.get("public_id")),) if known else (),
-            ) from error
+        except UNREADABLE as error:
+            raise refusal(response, error) from error
+
+    @classmethod
+    def from_responses(cls, responses: Iterable[Mapping[str, Any]], user_id: str) -> Iterator[Self]:
+        """Read any number, one after the other.
+
+        Raises:
+            SignatureError: as `from_response`, with which of them it is; or when `responses` is
+                no list of any: at once.
+        """
+        refuse_no_list(responses)
+        return cls._each(responses, user_id)
+
+    @classmethod
+    def _each(cls, responses: Iterable[Mapping[str, Any]], user_id: str) -> Iterator[Self]:
+        for number, response in enumerate(responses, 1):
+            try:
+                asset = cls.from_response(response, user_id)
+            except SignatureError as error:
+                error.message = f"response {number:,}: {error.message}"
+                raise
+            yield asset
 
     @classmethod
     def _read(cls, response: Mapping[str, Any], user_id: str) -> Self:
         if not isinstance(response, Mapping):
             raise TypeError(f"{type(response).__name__} is not a mapping")
-        if isinstance(response.get("tags"), str | Mapping):
-            raise TypeError("tags is not a list")
         url = response.get("secure_url") or response.get("url")
         public_id, resource_type = response.get("public_id"), response.get("resource_type")
         if not (public_id and resource_type and url):
             needed = {"public_id": public_id, "resource_type": resource_type, "secure_url": url}
             missing = ", ".join(name for name, value in needed.items() if not value)
+            named = f" in {shown(public_id)}" if public_id else ""
             raise SignatureError(
-                f"not a Cloudinary response: {missing} missing",
+                f"not a Cloudinary response: {missing} missing{named}",
                 hint="pass the whole JSON that the upload answered",
+                ids=(str(public_id),) if public_id else (),
             )
         if resource_type not in RESOURCE_TYPES:
             raise ValueError(f"unknown resource_type {resource_type!r}")
         delivery_type = str(response.get("type") or "upload")
         if delivery_type != "upload" and not _DELIVERY_TYPE.fullmatch(delivery_type):
             raise ValueError(f"unknown type {delivery_type!r}")
-        public_id, url = str(public_id), str(url)
-        created, duration = response.get("created_at"), response.get("duration")
+        public_id, url = read_text(public_id), read_text(url)
         raw = dict(response)
         raw.pop("signature", None)
         raw.pop("api_key", None)
@@ -109,19 +136,19 @@ class Asset:
             user_id=user_id,
             asset_id=response.get("asset_id") or None,
             delivery_type=delivery_type,
-            version=_whole(response.get("version")),
-            format=response.get("format") or _extension(url),
-            width=_whole(response.get("width")),
-            height=_whole(response.get("height")),
-            duration=float(duration) if duration else None,
-            bytes=_whole(response.get("bytes")),
-            tags=tuple(dict.fromkeys(response.get("tags") or ())),
+            version=read_whole(response.get("version")),
+            format=response.get("format") or extension(url),
+            width=read_whole(response.get("width")),
+            height=read_whole(response.get("height")),
+            duration=read_seconds(response.get("duration")),
+            bytes=read_whole(response.get("bytes")),
+            tags=read_tags(response.get("tags")),
             context=flat_context(response.get("context")),
             folder=folder or public_id.rpartition("/")[0],
             original_filename=response.get("original_filename"),
             etag=response.get("etag"),
             phash=response.get("phash"),
-            created_at=datetime.fromisoformat(created) if created else None,
+            created_at=read_moment(response.get("created_at")),
             raw=raw,
         )
 
@@ -146,20 +173,3 @@ class Asset:
 
     def __str__(self) -> str:
         return f"{self.resource_type}/{self.delivery_type}/{self.public_id}"
-
-
-def flat_context(context: Any) -> dict[str, str]:
-    """`{"custom": {...}}`, as Cloudinary answers, or a plain mapping → a flat dict of strings."""
-    if not context:
-        return {}
-    inner = context.get("custom", context) if isinstance(context, Mapping) else {}
-    return {str(key): str(value) for key, value in inner.items() if value is not None}
-
-
-def _whole(value: Any) -> int | None:
-    return None if value in (None, "") else int(value)
-
-
-def _extension(url: str) -> str | None:
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
-    return name.rpartition(".")[2].lower() if "." in name else None

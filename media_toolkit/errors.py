@@ -52,11 +52,11 @@ __all__ = [
 ]
 
 
-def listed(things: Iterable[object], most: int = 10) -> str:
+def listed(things: Iterable[object], most: int = 10, joint: str = ", ") -> str:
     """`a, b, c and 2,990 more`: as many as a sentence holds, and how many there are."""
     names = [str(thing) for thing in things]
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+    return joint.join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 class MediaToolkitError(Exception):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
@@ -407,6 +408,61 @@ def test_of_many_that_fail_is_told_how_many(kit: mt.MediaToolkit) -> None:
         kit.edit([f"row{n}" for n in range(12)], add_tags=["x"])
     frame = kit.assets(columns=["resource_type", "delivery_type", "public_id"])
     assert len(kit.delete(frame)) == 10_000, "by their names alone"
+
+
+def rows(kit: mt.MediaToolkit, count: int) -> pd.DataFrame:
+    """Rows alone, of which Cloudinary knows nothing."""
+    kit.save_many(
+        {"public_id": f"row{n}", "resource_type": "image", "secure_url": "https://res.example/a"}
+        for n in range(count)
+    )
+    return kit.assets(order_by="id")
+
+
+def test_what_was_deleted_already_is_told_by_its_name(kit: mt.MediaToolkit) -> None:
+    frame = rows(kit, 12)
+    kit.delete(frame)
+    named = ", ".join(f"image/upload/row{n}" for n in range(10))
+    for given in (frame, [f"row{n}" for n in range(12)], frame[["id"]]):
+        with pytest.raises(mt.NotFound) as refused:
+            kit.delete(given)
+        assert refused.value.message == f"deleted already: {named} and 2 more"
+        assert "kit.restore" in refused.value.hint
+    with pytest.raises(
+        mt.NotFound, match=r"^no asset nowhere in .*; deleted already: image/.*row1 "
+    ):
+        kit.edit(["nowhere", "row1"], add_tags=["x"])
+    kit.restore(frame.head(1))
+    with pytest.raises(mt.NotFound, match=r"^not among the deleted ones: image/upload/row0 "):
+        kit.restore(frame)
+
+
+def test_what_was_purged_is_told_by_its_name_where_it_is_known(kit: mt.MediaToolkit) -> None:
+    frame = rows(kit, 1)
+    assets = [kit.asset("row0")]
+    kit.delete(frame)
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql("DELETE FROM cloudinary_files")
+    for given in (frame, assets):
+        with pytest.raises(mt.NotFound, match=r"^no asset image/upload/row0 in cloudinary_files"):
+            kit.delete(given)
+    with pytest.raises(mt.NotFound, match=r"^no asset id \d+ in cloudinary_files"):
+        kit.delete(frame[["id"]])
+
+
+def test_rows_of_a_parquet_file_are_assets_too(
+    kit: mt.MediaToolkit, horse: mt.Asset, tmp_path: Path
+) -> None:
+    kit.to_parquet(tmp_path / "all.parquet")
+    frame = pd.read_parquet(tmp_path / "all.parquet")
+    (edited,) = kit.edit(frame, add_tags=["c"])
+    assert edited.tags == ("a", "b", "c")
+    assert kit.delete(frame) == [edited]
+    assert kit.restore(frame.astype({"id": float})) == [edited]
+    # As after a join that found no asset for a row.
+    for unfit in (float("nan"), 1.5):
+        with pytest.raises(mt.FilterError, match="id is not a whole number"):
+            kit.delete(frame.assign(id=unfit))
 
 
 def put(kit: mt.MediaToolkit, name: str, file: Path, **options: Any) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from media_toolkit.asset import Asset, flat_context
+from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.labels import context_changes, read_tags
 from media_toolkit.errors import Conflict, NotFound, StoreError, UploadError, listed
 from media_toolkit.identity import Identity
+from media_toolkit.response import flat_context
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges, read_age
 

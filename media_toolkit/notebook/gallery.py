@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from media_toolkit.asset import Asset
+from media_toolkit.errors import FilterError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN = [f.name for f in fields(Asset) if f.name not in ("tags", "context", "raw")]
+_NEEDED = [f.name for f in fields(Asset) if f.default is f.default_factory is MISSING]
 _TILE = (
     "margin:0;border:1px solid #8883;border-radius:8px;overflow:hidden;background:#8881;"
     "text-decoration:none;color:inherit;display:block"
@@ -57,9 +60,30 @@ def build_gallery(
 
 
 def assets_of(frame: pd.DataFrame) -> list[Asset]:
-    """Rows of `kit.assets()` → assets; missing values become None."""
+    """Rows of `kit.assets()`, or of its Parquet file → assets; missing values become None.
+
+    Without their tags and context, which no tile shows and Parquet keeps otherwise.
+
+    Raises:
+        FilterError: naming the columns that are missing.
+    """
+    missing = [name for name in _NEEDED if name not in frame.columns]
+    if missing:
+        raise FilterError(
+            f"a gallery needs the columns {', '.join(missing)}",
+            hint=f"pass rows of kit.assets(), with at least {', '.join(_NEEDED)}",
+            ids=tuple(missing),
+        )
+    frame = frame[[name for name in _SHOWN if name in frame.columns]]
     rows = frame.astype(object).where(frame.notna(), None)
-    return [Asset.from_row({str(k): v for k, v in row.items()}) for row in rows.to_dict("records")]
+    return [
+        Asset.from_row({str(k): _plain(v) for k, v in r.items()}) for r in rows.to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Where one is missing, plain pandas has the whole numbers of a column as fractions."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _tile(asset: Asset, thumbnail: str) -> str:

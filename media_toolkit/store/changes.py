@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -20,9 +20,14 @@ from media_toolkit.errors import (
 )
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
-from media_toolkit.store.filters import read_name
+from media_toolkit.store.filters import read_name, read_size
 from media_toolkit.store.outage import is_of_data
 from media_toolkit.store.schema import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    _Key: TypeAlias = int | str | tuple[str, str, str]
 
 _OLDEST = timedelta(days=1_000_000)
 _DELETED = {False: files.c.deleted_at.is_(None), True: files.c.deleted_at.is_not(None)}
@@ -68,10 +73,21 @@ class AssetChanges:
         """The rows behind an Asset, a public_id or asset_id, several, or a DataFrame.
 
         Raises:
-            NotFound: naming what is not in the table, or not for this caller to see.
+            NotFound: naming what is not in the table, or not for this caller to see; and what
+                is deleted, or where deleted ones are wanted is not.
             Conflict: several assets share a public_id. FilterError: it is none of these.
         """
-        keys = list(_keys(wanted))
+        keys = _keys(wanted)
+        assets = self._found(keys, identity, is_deleted)
+        found = _named(assets)
+        if missing := {key: name for key, name in keys.items() if key not in found}:
+            others = self._found(missing, identity, not is_deleted)
+            raise _not_found(missing, others, is_deleted)
+        _refuse_several(keys, found)
+        return assets
+
+    def _found(self, keys: Iterable[_Key], identity: Identity, is_deleted: bool) -> list[Asset]:
+        keys = list(keys)
         ids = [key for key in keys if isinstance(key, int)]
         texts = [key for key in keys if isinstance(key, str)]
         names = [key for key in keys if isinstance(key, tuple)]
@@ -85,9 +101,7 @@ class AssetChanges:
         )
         query = sa.select(files).where(found, _DELETED[is_deleted]).order_by(c.id)
         rows = self._database.run(identity, lambda k: k.execute(query).mappings().all())
-        assets = [Asset.from_row(dict(row)) for row in rows]
-        _check_found(keys, assets, is_deleted)
-        return assets
+        return [Asset.from_row(dict(row)) for row in rows]
 
     def require_writable(self, assets: Iterable[Asset], identity: Identity) -> None:
         """Say before Cloudinary is asked what row-level security would say after.
@@ -230,45 +244,70 @@ def read_age(age: str | timedelta) -> timedelta:
         ) from error
 
 
-def _keys(wanted: Any) -> Iterable[int | str | tuple[str, str, str]]:
-    """What names a row: its id, its (resource_type, delivery_type, public_id), or a text."""
+def _keys(wanted: Any) -> dict[_Key, str]:
+    """What names each row, and how a message calls it.
+
+    A key is the row's id, its (resource_type, delivery_type, public_id), or a text.
+    """
     if isinstance(wanted, str):
-        return [read_name("asset", wanted)]
+        return {read_name("asset", wanted): wanted}
     if isinstance(wanted, Asset):
-        return [wanted.identity if wanted.id is None else wanted.id]
+        return {wanted.identity if wanted.id is None else wanted.id: str(wanted)}
     if hasattr(wanted, "columns"):
-        if "id" in wanted.columns:
-            return [int(value) for value in wanted["id"]]
-        if set(_IDENTITY) <= set(wanted.columns):
-            return list(zip(*(wanted[name].astype(str) for name in _IDENTITY), strict=True))
-        raise FilterError(
-            "a DataFrame of assets needs its column id", hint="pass rows of kit.assets()"
-        )
+        return _keys_of_frame(wanted)
     if isinstance(wanted, Iterable) and not isinstance(wanted, bytes):
-        return [key for one in wanted for key in _keys(one)]
+        return {key: name for one in wanted for key, name in _keys(one).items()}
     raise FilterError(
         f"not an asset: {wanted!r}",
         hint="pass an Asset, a public_id, a list of them, or rows of kit.assets()",
     )
 
 
-def _check_found(keys: list[Any], assets: list[Asset], is_deleted: bool) -> None:
-    ids = {asset.id for asset in assets} | {asset.identity for asset in assets}
-    texts: dict[str, set[tuple[str, str, str]]] = {}
-    for asset in assets:
-        for text in {asset.public_id, asset.asset_id or asset.public_id}:
-            texts.setdefault(text, set()).add(asset.identity)
-    missing = [str(key) for key in keys if key not in ids and key not in texts]
-    if missing:
-        where = "among the deleted ones" if is_deleted else "in cloudinary_files"
-        raise NotFound(
-            f"no asset {listed(missing)} {where}",
-            hint="check the public_id; what is not yours to see is not found either",
-            ids=tuple(missing),
+def _keys_of_frame(frame: pd.DataFrame) -> dict[_Key, str]:
+    names: list[Any] = []
+    if set(_IDENTITY) <= set(frame.columns):
+        names = list(zip(*(frame[name].astype(str) for name in _IDENTITY), strict=True))
+    called = ["/".join(name) for name in names]
+    if "id" in frame.columns:
+        ids = [read_size("id", value) for value in frame["id"]]
+        return dict(zip(ids, called or [f"id {row_id}" for row_id in ids], strict=True))
+    if not names:
+        raise FilterError(
+            "a DataFrame of assets needs its column id", hint="pass rows of kit.assets()"
         )
+    return dict(zip(names, called, strict=True))
+
+
+def _named(assets: Iterable[Asset]) -> dict[Any, set[tuple[str, str, str]]]:
+    """All that may name these → which it names."""
+    found: dict[Any, set[tuple[str, str, str]]] = {}
+    for asset in assets:
+        for key in {asset.id, asset.identity, asset.public_id, asset.asset_id or asset.public_id}:
+            found.setdefault(key, set()).add(asset.identity)
+    return found
+
+
+def _not_found(missing: Mapping[_Key, str], others: list[Asset], is_deleted: bool) -> NotFound:
+    """Why they were not found, of which `others` stand where they were not looked for."""
+    elsewhere, said, hints = _named(others), [], []
+    absent = [name for key, name in missing.items() if key not in elsewhere]
+    if absent:
+        where = "among the deleted ones" if is_deleted else "in cloudinary_files"
+        said.append(f"no asset {listed(absent)} {where}")
+        hints.append("check the public_id; what is not yours to see is not found either")
+    if others and is_deleted:
+        said.append(f"not among the deleted ones: {listed(others)}")
+        hints.append("only what was deleted can be restored")
+    elif others:
+        said.append(f"deleted already: {listed(others)}")
+        hints.append("the owner or an admin can bring it back with kit.restore")
+    return NotFound("; ".join(said), hint="; ".join(hints), ids=tuple(missing.values()))
+
+
+def _refuse_several(keys: Iterable[_Key], found: Mapping[Any, set[tuple[str, str, str]]]) -> None:
     for key in keys:
-        if len(texts.get(key, ())) > 1:
-            kinds = ", ".join(sorted(f"{kind}/{way}" for kind, way, _ in texts[key]))
+        if isinstance(key, str) and len(found[key]) > 1:
+            kinds = ", ".join(sorted(f"{kind}/{way}" for kind, way, _ in found[key]))
             raise Conflict(
                 f"{key!r} is the public_id of several assets: {kinds}",
                 hint="pass the Asset or its asset_id",

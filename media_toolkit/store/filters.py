@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from media_toolkit.errors import FilterError
+from media_toolkit.response import shown
 from media_toolkit.store.schema import ASSET_COLUMNS, files, tagged
 
 _SORTABLE = {c.name: c for c in ASSET_COLUMNS if c.name not in ("tags", "context")}
@@ -50,8 +51,9 @@ class AssetFilter:
         folder: this folder and those below it.
         text: each word of it begins a word of public_id, filename, tags or context's values;
             case does not matter; names are split at separators, capitals and digits.
-        uploaded_after (included), uploaded_before (excluded): datetime, date or ISO 8601 text;
-            without a time zone it is UTC.
+        uploaded_after (included), uploaded_before (excluded): datetime, date, ISO 8601 text,
+            or numpy's and pandas' own; without a time zone it is UTC. A day, or another period,
+            stands for its beginning.
         min_width, min_height: pixels. min_bytes, max_bytes: both included.
         context: key → value, all of them.
     """
@@ -76,7 +78,7 @@ class AssetFilter:
         # Each is read more than once, which a generator is not, nor an array as a truth value.
         for name in SEVERAL:
             value = getattr(self, name)
-            if isinstance(value, Iterable) and not isinstance(value, str):
+            if _is_list(value):
                 object.__setattr__(self, name, tuple(value))
 
     @classmethod
@@ -309,9 +311,24 @@ def _several(name: str, value: Any) -> list[str] | None:
         return None
     if isinstance(value, str):
         return [_text(name, value)]
-    if not isinstance(value, Iterable):
-        raise FilterError(f"{name} must be text or a list of texts, not {value!r}", ids=(name,))
-    return [_text(name, item) for item in value]
+    if not _is_list(value):
+        said = f"{name} must be text or a list of texts, not {shown(value)}"
+        raise FilterError(said, ids=(name,))
+    return [_text_item(name, item) for item in value]
+
+
+def _is_list(value: Any) -> bool:
+    """Several values: no text, nor what is several of something else when it is gone through."""
+    if isinstance(value, str | bytes | Mapping) or hasattr(value, "columns"):
+        return False
+    return isinstance(value, Iterable)
+
+
+def _text_item(name: str, item: Any) -> str:
+    if not isinstance(item, str) and str(item) not in _MISSING:
+        said = f"{name} must be text or a list of texts, and holds {shown(item)}"
+        raise FilterError(said, ids=(name,))
+    return _text(name, item)
 
 
 def _texts(values: list[str]) -> sa.ColumnElement[Any]:
@@ -370,26 +387,35 @@ def read_moment(name: str, value: datetime | date | str) -> datetime:
         FilterError: naming the word, when the value is no date.
     """
     try:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)
-        if value != value:
+        moment = _moment(value)
+        if moment != moment:
             raise ValueError("NaT, pandas' missing moment, equals nothing")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise FilterError(
             f"{name} is not a date: {value!r}",
             hint="write it like 2026-01-31 or 2026-01-31T12:00:00+00:00",
             ids=(name,),
         ) from error
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    if type(value).__name__ == "datetime64":
+        value = value.astype("datetime64[us]").item()
+    # A pandas Period has the day, too: its last.
+    value = getattr(value, "start_time", value)
+    if isinstance(value, datetime):
+        return value
+    return datetime(value.year, value.month, value.day)
 
 
 def _number(name: str, value: Any) -> int:
     try:
         number = int(value)
         # 1.0 of a frame's column is whole, 1.9 is not; Postgres ends at 64 bits.
-        is_whole = number == float(value) if isinstance(value, float) else True
+        is_whole = isinstance(value, str) or number == value
     except (TypeError, ValueError, OverflowError):
         is_whole = False
     if not is_whole or not -(2**63) <= number < 2**63:

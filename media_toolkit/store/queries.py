@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from media_toolkit.errors import FilterError, MediaToolkitError, StoreError
@@ -82,7 +83,7 @@ def sql_frame(
     import adbc_driver_manager
     import pyarrow as pa
 
-    if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= _LONGEST_S:
+    if not isinstance(timeout_s, Real) or not 0 < timeout_s <= _LONGEST_S:
         raise FilterError(
             f"timeout_s is no number above zero and up to {_LONGEST_S}: {timeout_s!r}",
             ids=("timeout_s",),

@@ -113,7 +113,11 @@ class MediaToolkit(Uploading, Reading, Changing):
     def gallery(
         self, assets: pd.DataFrame | Iterable[Asset] | None = None, *, limit: int = 48
     ) -> Gallery:
-        """A grid of thumbnails for a notebook; the newest assets unless given."""
+        """A grid of thumbnails for a notebook; the newest assets unless given.
+
+        Raises:
+            FilterError: naming the columns that a DataFrame lacks.
+        """
         from media_toolkit.notebook.gallery import assets_of, build_gallery
 
         frame: Any = assets

@@ -53,13 +53,14 @@ class Uploading(Parts):
         """Save trusted responses (own uploads, an Admin listing) without asking Cloudinary.
 
         Args:
-            responses: any number; of a generator two batches of 100,000 are held at most.
+            responses: a list or generator of any number; of a generator two batches of 100,000
+                are held at most. A moment without a time zone is UTC.
 
         Raises:
             Conflict: a row belongs to another user; its batch of 100,000 is left out.
-            SignatureError: naming what is no response; batches before it are stored.
+            SignatureError: which is no response, and its field; batches before it are stored.
         """
-        assets = (Asset.from_response(r, self.identity.user_id) for r in responses)
+        assets = Asset.from_responses(responses, self.identity.user_id)
         return self._store.save_many(assets, self.identity)
 
     def sign_upload(self, *, resource_type: str = "auto", **options: Any) -> SignedUpload:

@@ -220,6 +220,38 @@ def test_forty_eight_to_a_page_newest_first(
     expect(page.get_by_text("44–45 of 45").first).to_be_visible()
 
 
+def test_a_page_further_begins_below_the_header(
+    page: Page, kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    for number in range(96):
+        Image.new("RGB", (40, 30), (number * 2, 90, 90)).save(tmp_path / f"{number:02}.png")
+    kit.ingest(tmp_path, progress=False, threads=1)
+    page.goto("/")
+    expect(page.get_by_role("option")).to_have_count(48)
+    page.get_by_role("button", name="Older →").last.click()
+    first = page.get_by_role("option").first
+    expect(first).to_contain_text("47")
+    page.wait_for_timeout(300)
+    tile, header = first.bounding_box(), page.get_by_test_id("stHeader").bounding_box()
+    assert tile is not None
+    assert header is not None
+    assert 0 < tile["y"] - header["y"] - header["height"] < 40
+
+
+def test_of_hundreds_of_values_in_a_link_some_are_told(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    tags = "&".join(f"any_tags=tag{number}" for number in range(499))
+    odd = "&".join(f"odd{number}=1" for number in range(12))
+    page.goto(f"/?{tags}&any_tags=launch&{odd}")
+    shows(page, "rocket")
+    told = page.get_by_text("And by this link")
+    expect(told).to_contain_text("any_tags tag0 or tag1 or")
+    expect(told).to_contain_text("or tag9 and 490 more. Not a filter: odd0, odd1")
+    expect(told).to_contain_text("odd9 and 2 more")
+    expect(told).not_to_contain_text("tag10")
+
+
 def test_a_click_selects_and_the_keyboard_too(page: Page, pictures: mt.MediaToolkit) -> None:
     page.goto("/")
     tiles = page.get_by_role("option")

@@ -6,6 +6,7 @@ import urllib.request
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -71,6 +72,26 @@ def test_frame_and_assets_give_the_same_tiles_in_their_order(kit: mt.MediaToolki
     assert Page(kit.gallery(frame)).all("title") == ["one", "table", "three", "two"]
     assert Page(kit.gallery(frame[::-1])).all("title") == ["two", "three", "table", "one"]
     assert Page(kit.gallery()).all("title") == ["table", "three", "two", "one"]
+
+
+def test_a_frame_of_a_parquet_file_gives_the_same_tiles(
+    kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    kit.upload(picture(), public_id="one", tags=["a", "b"], context={"alt": "x"})
+    kit.upload(b"a,b\n", resource_type="raw", public_id="table.csv")
+    kit.upload(b"c,d\n", resource_type="raw", public_id="unlabelled.csv", tags=["c"])
+    kit.to_parquet(tmp_path / "all.parquet")
+    frame = pd.read_parquet(tmp_path / "all.parquet")
+    assert frame["width"].dtype == float, "of which a picture's whole number comes back"
+    assert kit.gallery(frame).tiles == kit.gallery(kit.assets()).tiles
+
+
+def test_columns_that_a_frame_lacks_are_named(kit: mt.MediaToolkit) -> None:
+    kit.upload(picture())
+    few = ["public_id", "media_url", "resource_type", "user_id"]
+    assert len(kit.gallery(kit.assets(columns=few))) == 1
+    with pytest.raises(mt.FilterError, match=r"needs the columns media_url, user_id \("):
+        kit.gallery(kit.assets(columns=["public_id", "resource_type"]))
 
 
 def test_thumbnails_and_originals_are_delivered(kit: mt.MediaToolkit) -> None:

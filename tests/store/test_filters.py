@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import media_toolkit as mt
-from media_toolkit.store.filters import AssetFilter, read_cursor, read_limit
+from media_toolkit.store.filters import (
+    SEVERAL,
+    AssetFilter,
+    read_cursor,
+    read_limit,
+    read_moment,
+)
 
 # What a spliced value would stumble over, and what LIKE, arrays and JSON give a meaning.
 _NASTY = ["'", '"', "%", "_", "\\", ";--", "{}", "a", "A", "é", "🌷", " ", "/", ",", ":x", "$1"]
@@ -69,6 +78,9 @@ _PANDAS: dict[str, Callable[[pd.DataFrame, Any], pd.Series]] = {
 }
 
 
+_PLAIN = {"resource_type": "image", "context": {}, "folder": ""}
+
+
 def _several(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
@@ -120,8 +132,13 @@ def test_every_filter_finds_what_pandas_finds(kit: mt.MediaToolkit) -> None:
         {"min_bytes": 2**70},
         {"min_width": 1.9},
         {"min_width": "wide"},
+        {"min_width": Decimal("7000.7")},
+        {"min_height": np.float32(1.5)},
+        {"max_bytes": b"7"},
         {"context": "alt=x"},
         {"uploaded_after": pd.NaT},
+        {"uploaded_after": np.datetime64("NaT")},
+        {"uploaded_after": pd.date_range("2026-01-01", periods=2)},
         {"uploaded_before": "someday"},
         {"text": "a\0b"},
     ],
@@ -129,6 +146,52 @@ def test_every_filter_finds_what_pandas_finds(kit: mt.MediaToolkit) -> None:
 def test_a_value_that_cannot_be_read_names_its_word(filters: dict[str, Any]) -> None:
     with pytest.raises(mt.FilterError, match=next(iter(filters))):
         AssetFilter.of(**filters).conditions()
+
+
+@pytest.mark.parametrize("word", SEVERAL)
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"tag-3",
+        [b"tag-3"],
+        [["tag-3"]],
+        {"tag-3": 1},
+        pd.DataFrame({"tag-3": ["a"]}),
+        5,
+        [5],
+        [None],
+    ],
+    ids=repr,
+)
+def test_what_is_no_text_and_no_list_of_texts_names_its_word(word: str, value: Any) -> None:
+    with pytest.raises(mt.FilterError, match=f"^{word} "):
+        AssetFilter.of(**{word: value}).conditions()
+
+
+def test_lists_of_every_kind_are_several_values(kit: mt.MediaToolkit) -> None:
+    kit.save_many([_response(n, {**_PLAIN, "tags": [f"tag-{n}"]}) for n in range(3)])
+    wanted = ["tag-1", "tag-2"]
+    for several in (
+        wanted, tuple(wanted), set(wanted), iter(wanted), np.array(wanted), pd.Series(wanted),
+    ):  # fmt: skip
+        assert kit.count(any_tags=several) == 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "read"),
+    [
+        (pd.Period("2026-11", "M"), datetime(2026, 11, 1, tzinfo=UTC)),
+        (pd.Period("2026", "Y"), datetime(2026, 1, 1, tzinfo=UTC)),
+        (pd.Period("2026-11-05 10:00", "h"), datetime(2026, 11, 5, 10, tzinfo=UTC)),
+        (np.datetime64("2026-11-05T10:00:00.5"), datetime(2026, 11, 5, 10, 0, 0, 500_000, UTC)),
+        (np.datetime64("2026-11-05"), datetime(2026, 11, 5, tzinfo=UTC)),
+        (np.datetime64("2026-11-05T10:00", "ns"), datetime(2026, 11, 5, 10, tzinfo=UTC)),
+        (pd.Timestamp("2026-11-05"), datetime(2026, 11, 5, tzinfo=UTC)),
+        (date(2026, 11, 5), datetime(2026, 11, 5, tzinfo=UTC)),
+    ],
+)
+def test_moments_of_numpy_and_pandas_are_read_as_they_begin(moment: Any, read: datetime) -> None:
+    assert read_moment("uploaded_after", moment) == read
 
 
 def test_limits_and_cursors_that_are_none() -> None:

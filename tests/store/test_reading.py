@@ -289,6 +289,7 @@ def test_sql_says_what_it_cannot_take(library: mt.MediaToolkit, query: Any, para
 def test_sql_takes_a_number_of_seconds(library: mt.MediaToolkit, timeout_s: Any) -> None:
     with pytest.raises(mt.FilterError, match="timeout_s"):
         library.sql("SELECT 1", timeout_s=timeout_s)
+    assert len(library.sql("SELECT 1", timeout_s=np.int64(2))) == 1
 
 
 def test_sql_keeps_texts_names_and_comments_as_they_are(library: mt.MediaToolkit) -> None:

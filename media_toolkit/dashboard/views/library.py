@@ -18,7 +18,7 @@ from media_toolkit.dashboard.components.gallery import Tile, gallery
 from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import facts, kind, literal, show_error
-from media_toolkit.errors import MediaToolkitError
+from media_toolkit.errors import MediaToolkitError, listed
 from media_toolkit.samples import SAMPLE_MEDIA
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ _PLACE = "at"
 _KNOWN = frozenset({*_UNFILTERED, *_LINKED, _PLACE, ASSET_PARAMETER})
 # Of a library with more tags, the others can be typed.
 _OFFERED_TAGS = 500
+# A link may hold hundreds of values; the page tells of so many.
+_TOLD = 10
 _PLACED = "library_placed"
 _CLEARINGS = "library_clearings"
 
@@ -141,7 +143,7 @@ def _linked_filters() -> dict[str, Any]:
     told = [f"**{literal(word)}** {literal(_told(value))}" for word, value in found.items()]
     parts = [f"And by this link: {', '.join(told)}"] if told else []
     if unknown:
-        parts.append(f"Not a filter: **{'**, **'.join(map(literal, unknown))}**")
+        parts.append(f"Not a filter: {listed((f'**{literal(word)}**' for word in unknown), _TOLD)}")
     if parts:
         with st.container(horizontal=True, vertical_alignment="center", key="linked_filters"):
             st.markdown(". ".join(parts), width="content")
@@ -150,7 +152,7 @@ def _linked_filters() -> dict[str, Any]:
 
 
 def _told(value: Any) -> str:
-    return " or ".join(value) if isinstance(value, list) else str(value)
+    return listed(value, _TOLD, " or ") if isinstance(value, list) else str(value)
 
 
 def _remove_linked_filters() -> None:

@@ -45,7 +45,8 @@ class Gallery {
       this.selected.clear();
       this.current = this.anchor = 0;
       // A page further begins at its top, but the first one stays where the reader is.
-      if (this.view !== null && this.host.getBoundingClientRect().top < 0) {
+      const header = parseFloat(getComputedStyle(this.host).scrollMarginTop);
+      if (this.view !== null && this.host.getBoundingClientRect().top < header) {
         this.host.scrollIntoView({ block: "start" });
       }
       this.view = view;
