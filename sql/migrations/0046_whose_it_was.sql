@@ -13,10 +13,16 @@ BEGIN
     IF auth.user_id() IS NOT NULL AND NOT media_toolkit_rules.is_admin() THEN
         SELECT format('%s/%s', added.resource_type, added.public_id) INTO anothers
         FROM after_rows AS added
-        WHERE added.asset_id IS NOT NULL AND added.user_id <> (
-            -- Whose it was last; an aggregate, which leaves the planner no other index.
-            SELECT (array_agg(h.user_id ORDER BY h.id DESC))[1] FROM cloudinary_files_history AS h
-            WHERE h.old IS NOT NULL AND h.old ->> 'asset_id' = added.asset_id)
+        -- Few were ever another's: for each of the others one look into the index is enough.
+        WHERE CASE WHEN EXISTS (
+                SELECT FROM cloudinary_files_history AS h WHERE h.old IS NOT NULL
+                    AND h.old ->> 'asset_id' = added.asset_id AND h.user_id <> added.user_id)
+            THEN added.user_id <> (
+                -- Whose it was last; an aggregate, which leaves the planner no other index.
+                SELECT (array_agg(h.user_id ORDER BY h.id DESC))[1]
+                FROM cloudinary_files_history AS h
+                WHERE h.old IS NOT NULL AND h.old ->> 'asset_id' = added.asset_id)
+            ELSE false END
         LIMIT 1;
         IF FOUND THEN
             RAISE insufficient_privilege USING
