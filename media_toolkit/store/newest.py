@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -51,15 +52,14 @@ def newest(
     """
     if not search.is_indexed:
         return None
-    order = [part.desc() if is_newest_first else part.asc() for part in _KEY]
+    order = _order(files, is_newest_first)
     rest = [*replace(wanted, text=None).conditions(), *beyond]
     matching = max(1, search.matching)
 
     def first(some: sa.Subquery, *conditions: sa.ColumnElement[bool]) -> Rows:
-        key = [some.c[part.name] for part in _KEY]
-        ordered = [part.desc() if is_newest_first else part.asc() for part in key]
         query = sa.select(*(some.c[column.name] for column in files.c)).where(*conditions)
-        return connection.execute(query.order_by(*ordered).limit(limit)).mappings().all()
+        query = query.order_by(*_order(some, is_newest_first)).limit(limit)
+        return connection.execute(query).mappings().all()
 
     def looked_up(lookup: Lookup, *more: sa.ColumnElement[bool]) -> Rows:
         # Behind an offset Postgres does not weigh walking the newest instead.
@@ -105,13 +105,11 @@ def walked(
     others = replace(wanted, context=None)
     if not wanted.context or others.typed or not _is_ordered(others):
         return None
-    order = [part.desc() if is_newest_first else part.asc() for part in _KEY]
+    order = _order(files, is_newest_first)
     rest = [*others.conditions(), *beyond]
     some = sa.select(files).where(*rest).order_by(*order).limit(_WALKED).subquery()
-    key = [some.c[part.name] for part in _KEY]
-    ordered = [part.desc() if is_newest_first else part.asc() for part in key]
     has = [some.c.context[k].astext == v for k, v in wanted.context_pairs]
-    query = sa.select(*some.c).where(*has).order_by(*ordered).limit(limit)
+    query = sa.select(*some.c).where(*has).order_by(*_order(some, is_newest_first)).limit(limit)
     rows = connection.execute(query).mappings().all()
     return rows if len(rows) == limit else None
 
@@ -133,15 +131,19 @@ def of_each_user(
     if not 1 < len(users) <= _USERS or words_of(wanted) & {"tags", "any_tags", "text", "context"}:
         return None
     rest = replace(wanted, user_id=None).conditions()
-    order = [part.desc() if is_newest_first else part.asc() for part in _KEY]
+    order = _order(files, is_newest_first)
     names = sa.func.unnest(sa.cast(users, files.c.tags.type)).table_valued("user_id")
     names = names.render_derived(name="users")
     its = sa.select(files).where(files.c.user_id == names.c.user_id, *rest, *beyond)
     some = its.order_by(*order).limit(limit).lateral("some")
-    key = [some.c[part.name] for part in _KEY]
-    ordered = [part.desc() if is_newest_first else part.asc() for part in key]
     query = sa.select(*some.c).select_from(names.join(some, sa.true()))
-    return connection.execute(query.order_by(*ordered).limit(limit)).mappings().all()
+    query = query.order_by(*_order(some, is_newest_first)).limit(limit)
+    return connection.execute(query).mappings().all()
+
+
+def _order(some: sa.FromClause, is_newest_first: bool) -> list[sa.ColumnElement[Any]]:
+    key = [some.c[part.name] for part in _KEY]
+    return [part.desc() if is_newest_first else part.asc() for part in key]
 
 
 def _near(search: Search, among: int) -> tuple[Lookup, float]:

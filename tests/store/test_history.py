@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 import media_toolkit as mt
+from media_toolkit.identity import Identity
 from media_toolkit.store.changes import AssetChanges
+from media_toolkit.store.database import Database
 
 
 def response(number: int, **changes: Any) -> dict[str, Any]:
@@ -248,3 +250,15 @@ def test_words_that_history_kept_once_are_used_and_never_shown(
     assert "words" not in stood.columns
     assert kit.assets(as_of=then, text="tul")["public_id"].tolist() == ["SpringTulip"]
     assert kit.assets(as_of=then, text="photo1")["public_id"].tolist() == ["photo1"]
+
+
+def test_filters_of_a_moment_choose_indexes(database: Database) -> None:
+    """Postgres takes the function's body into the query: it is no wall before which all is made."""
+    with database.begin(Identity("ana")) as connection:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = connection.exec_driver_sql(
+            "EXPLAIN SELECT id FROM media_toolkit_rules.files_as_of(now()) WHERE user_id = 'ana'"
+        )
+        told = "\n".join(line for (line,) in plan)
+    assert "Function Scan on files_as_of" not in told
+    assert "user_id = 'ana'" in told.partition("Append")[2]
