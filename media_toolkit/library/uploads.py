@@ -62,7 +62,7 @@ class Uploads:
 
         Raises:
             UploadError and its kinds: nothing was stored.
-            Conflict: the public_id is another user's; nothing was sent.
+            Conflict: the public_id is another user's; nothing of theirs was replaced.
             StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
         """
         thing = media.read_source(source)
