@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import certifi
@@ -22,6 +22,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from media_toolkit import forks
 from media_toolkit.cloud import signing
+from media_toolkit.cloud.labels import TagCommand
 from media_toolkit.cloud.listing import ListingPage, ListingScope
 from media_toolkit.cloud.pacing import AdminBudget
 from media_toolkit.cloud.refusals import refusal
@@ -112,7 +113,7 @@ class CloudClient:
 
     def change_tags(
         self,
-        command: Literal["add", "remove", "replace", "remove_all"],
+        command: TagCommand,
         tags: Sequence[str],
         public_ids: Sequence[str],
         resource_type: str = "image",

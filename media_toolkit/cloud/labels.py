@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from media_toolkit.errors import InvalidName
+
+TagCommand: TypeAlias = Literal["add", "remove", "replace", "remove_all"]
 
 # A tag is a key of an index, which takes some 2,700 bytes.
 MAX_TAG_BYTES = 2_500
@@ -15,6 +18,44 @@ MAX_TAG_BYTES = 2_500
 # https://cloudinary.com/documentation/image_upload_api_reference#upload_optional_parameters
 _MISREAD_IN_VALUE = re.compile(r"\\(?=[=|]|\Z)")
 _MISREAD_IN_KEY = re.compile(r"[=|\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What an edit asks for.
+
+    Attributes:
+        replaced: all tags from now on; None where they are not replaced.
+        added, removed: some, after that.
+        values: keys of the context to set. unset: keys to remove.
+    """
+
+    replaced: list[str] | None
+    added: list[str]
+    removed: list[str]
+    values: dict[str, str]
+    unset: list[str]
+
+    @classmethod
+    def read(
+        cls,
+        tags: Iterable[str] | None,
+        add_tags: Iterable[str],
+        remove_tags: Iterable[str],
+        context: Mapping[str, Any] | None,
+    ) -> Labels:
+        """As a caller gives them. Raises InvalidName as `read_tags` and `context_changes`."""
+        replaced = None if tags is None else read_tags(tags)
+        return cls(replaced, read_tags(add_tags), read_tags(remove_tags), *context_changes(context))
+
+    def commands(self) -> Iterator[tuple[TagCommand, list[str]]]:
+        """How Cloudinary is told of the tags, in this order."""
+        if self.replaced is not None:
+            yield "replace" if self.replaced else "remove_all", self.replaced
+        if self.added:
+            yield "add", self.added
+        if self.removed:
+            yield "remove", self.removed
 
 
 def read_tags(tags: Iterable[str]) -> list[str]:

@@ -10,12 +10,13 @@ from typing import Any
 
 from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient, check_name
-from media_toolkit.cloud.labels import context_changes, read_tags
+from media_toolkit.cloud.labels import Labels
 from media_toolkit.errors import Conflict, NotFound, StoreError, UploadError, listed
 from media_toolkit.identity import Identity
 from media_toolkit.response import flat_context
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges, read_age
+from media_toolkit.store.turns import Turns
 
 # https://cloudinary.com/documentation/image_upload_api_reference#tags
 _IDS_A_CALL = 1000
@@ -27,10 +28,13 @@ _LOOKED_AT = 100
 class Changes:
     """Edits, renames, deletes, restores and purges; holds the two sides together."""
 
-    def __init__(self, client: CloudClient, store: AssetStore, rows: AssetChanges) -> None:
+    def __init__(
+        self, client: CloudClient, store: AssetStore, rows: AssetChanges, turns: Turns
+    ) -> None:
         self._client = client
         self._store = store
         self._rows = rows
+        self._turns = turns
 
     def edit(
         self,
@@ -53,40 +57,21 @@ class Changes:
             NotFound: Cloudinary does not have some; the others are changed.
             StoreError: Cloudinary has the change, the rows have not; the hint says so.
         """
-        replaced = None if tags is None else read_tags(tags)
-        added, removed = read_tags(add_tags), read_tags(remove_tags)
-        values, unset = context_changes(context)
+        labels = Labels.read(tags, add_tags, remove_tags, context)
         rows = self._rows.find(assets, identity)
         self._rows.require_writable(rows, identity)
-        self._refuse_successors(rows)
-        known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
-        for (kind, way), some in _by_kind(rows):
-            public_ids = [asset.public_id for asset in some]
-            told: list[set[str]] = []
-            with _perhaps_begun():
-                if replaced is not None:
-                    told.append(
-                        self._client.change_tags(
-                            "replace" if replaced else "remove_all", replaced, public_ids, kind, way
-                        )
-                    )
-                if added:
-                    told.append(self._client.change_tags("add", added, public_ids, kind, way))
-                if removed:
-                    told.append(self._client.change_tags("remove", removed, public_ids, kind, way))
-                if unset:
-                    told.append(self._replace_context(some, values, unset))
-                elif values:
-                    told.append(self._client.add_context(values, public_ids, kind, way))
-            for found in told:
-                known -= {(kind, way, public_id) for public_id in set(public_ids) - found}
-        there = [asset for asset in rows if asset.identity in known]
-        with _already_in_cloudinary("the change"):
-            edited = self._rows.label(
-                there, identity,
-                tags=replaced, add_tags=added, remove_tags=removed, context=values,
-                remove_context=unset,
-            )  # fmt: skip
+        with self._turns.of(rows, identity):
+            # Whoever had the turn before may have renamed or deleted some.
+            rows = self._rows.find(rows, identity)
+            self._refuse_successors(rows)
+            known = self._change_labels(rows, labels)
+            there = [asset for asset in rows if asset.identity in known]
+            with _already_in_cloudinary("the change"):
+                edited = self._rows.label(
+                    there, identity,
+                    tags=labels.replaced, add_tags=labels.added, remove_tags=labels.removed,
+                    context=labels.values, remove_context=labels.unset,
+                )  # fmt: skip
         gone = [asset for asset in rows if asset.identity not in known]
         if gone:
             raise NotFound(
@@ -108,28 +93,9 @@ class Changes:
         check_name("" if new_public_id is None else new_public_id)
         (row,) = self._rows.find([asset], identity)
         self._rows.require_writable([row], identity)
-        target = (row.resource_type, row.delivery_type, new_public_id)
-        self._store.refuse_foreign([target], identity)
-        if self._store.stands([target], identity) and not self._is_in_cloudinary(target):
-            raise Conflict(
-                f"a row of cloudinary_files has the name {new_public_id!r}, and Cloudinary no"
-                " such asset",
-                hint="choose another name; kit.delete and a later purge free this one",
-                ids=(new_public_id,),
-            )
-        self._refuse_successors([row])
-        try:
-            answer = self._client.rename(
-                row.public_id, new_public_id, row.resource_type, row.delivery_type
-            )
-        except NotFound:
-            # Renamed already, by a call that ended before the row followed?
-            there = self._where_it_is(row)
-            if there is None or there.identity != target:
-                raise
-            answer = dict(there.raw)
-        with _already_in_cloudinary("the new name"):
-            return self._rows.rename(row, Asset.from_response(answer, row.user_id), identity)
+        with self._turns.of([row], identity):
+            (row,) = self._rows.find([row], identity)
+            return self._rename(row, new_public_id, identity)
 
     def delete(self, assets: Any, identity: Identity) -> list[Asset]:
         """Hide rows; the assets stay in Cloudinary until `purge`. Raises Forbidden, NotFound."""
@@ -175,6 +141,55 @@ class Changes:
                 ids=tuple(asset.public_id for asset in kept.values()),
             )
         return done
+
+    def _change_labels(self, rows: list[Asset], labels: Labels) -> set[tuple[str, str, str]]:
+        """Change them in Cloudinary; the names of those that it has."""
+        known: set[tuple[str, str, str]] = {asset.identity for asset in rows}
+        for (kind, way), some in _by_kind(rows):
+            public_ids = [asset.public_id for asset in some]
+            told: list[set[str]] = []
+            with _perhaps_begun():
+                for command, tags in labels.commands():
+                    told.append(self._client.change_tags(command, tags, public_ids, kind, way))
+                if labels.unset:
+                    told.append(self._replace_context(some, labels.values, labels.unset))
+                elif labels.values:
+                    told.append(self._client.add_context(labels.values, public_ids, kind, way))
+            for found in told:
+                known -= {(kind, way, public_id) for public_id in set(public_ids) - found}
+        return known
+
+    def _rename(self, row: Asset, new_public_id: str, identity: Identity) -> Asset:
+        target = (row.resource_type, row.delivery_type, new_public_id)
+        self._store.refuse_foreign([target], identity)
+        if self._store.stands([target], identity) and not self._is_in_cloudinary(target):
+            raise Conflict(
+                f"a row of cloudinary_files has the name {new_public_id!r}, and Cloudinary no"
+                " such asset",
+                hint="choose another name; kit.delete and a later purge free this one",
+                ids=(new_public_id,),
+            )
+        self._refuse_successors([row])
+        try:
+            answer = self._client.rename(
+                row.public_id, new_public_id, row.resource_type, row.delivery_type
+            )
+        except NotFound:
+            # Renamed already, by a call that ended before the row followed?
+            there = self._where_it_is(row)
+            if there is None or there.identity != target:
+                raise
+            answer = dict(there.raw)
+        with _already_in_cloudinary("the new name"):
+            renamed = Asset.from_response(answer, row.user_id)
+            try:
+                return self._rows.rename(row, renamed, identity)
+            except NotFound:
+                # Uploaded meanwhile, another asset has the former name, and with it the row.
+                there = self._where_it_is(renamed)
+                if there is None:
+                    raise
+                return self._store.save(there, identity, revive=True, is_current=True)
 
     def _where_it_is(self, asset: Asset) -> Asset | None:
         """The asset under the name that it has in Cloudinary; None when it is not there.

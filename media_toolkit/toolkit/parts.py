@@ -76,6 +76,7 @@ class CloudSide:
         from media_toolkit.store.changes import AssetChanges
         from media_toolkit.store.intents import IntentStore
         from media_toolkit.store.notifications import NotificationStore
+        from media_toolkit.store.turns import Turns
 
         account, database, store = self._account, self._database, self._store
         client, intents = CloudClient(account), IntentStore(database)
@@ -85,7 +86,7 @@ class CloudSide:
             client,
             intents,
             uploads,
-            Changes(client, store, AssetChanges(database)),
+            Changes(client, store, AssetChanges(database), Turns(database)),
             Notifications(client, intents, heard, self._settings.unclaimed_owner),
             BrowserUploads(
                 account,

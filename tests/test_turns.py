@@ -1,0 +1,107 @@
+"""Two who change the same asset at the same moment: one after the other, on both sides."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import media_toolkit as mt
+from media_toolkit.store import turns
+
+
+@pytest.fixture
+def horse(kit: mt.MediaToolkit, sample_media: Path) -> mt.Asset:
+    return kit.upload(sample_media / "horse.png", public_id="horse", context={"alt": "A horse"})
+
+
+def test_of_edits_at_the_same_moment_both_sides_keep_the_same(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    def edit(n: int) -> None:
+        kit.acting_as("ana").edit(
+            horse, tags=[f"tag{n}"], context={"n": str(n), "alt": None if n % 2 else str(n)}
+        )
+
+    for first in range(0, 24, 4):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(edit, range(first, first + 4)))
+        row, known = kit.asset("horse"), kit._client.resource("horse")
+        assert list(row.tags) == known["tags"]
+        assert dict(row.context) == known["context"]["custom"]
+
+
+def test_an_edit_waits_for_a_rename_and_finds_the_asset_by_its_new_name(
+    kit: mt.MediaToolkit, horse: mt.Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    rename = kit._client.rename
+
+    def slowly(*arguments: str) -> Mapping[str, Any]:
+        answer = rename(*arguments)
+        begun.set()
+        time.sleep(0.3)
+        return answer
+
+    monkeypatch.setattr(kit._client, "rename", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        renaming = pool.submit(kit.rename, "horse", "renamed while waited for")
+        begun.wait()
+        (edited,) = kit.edit("horse", add_tags=["fast"])
+        assert renaming.result().public_id == edited.public_id == "renamed while waited for"
+    assert kit._client.resource("renamed while waited for")["tags"] == list(edited.tags)
+
+
+def test_who_never_gets_a_turn_is_told_so_and_nothing_is_changed(
+    kit: mt.MediaToolkit, horse: mt.Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_WAIT_S", 0.2)
+    with (
+        turns.Turns(kit._database).of([horse], kit.identity),
+        pytest.raises(mt.Unavailable, match="somebody else is changing image/upload/horse"),
+    ):
+        kit.edit("horse", tags=["never"])
+    assert "never" not in kit.asset("horse").tags
+    assert kit.edit("horse", tags=["then"])[0].tags == ("then",)
+
+
+def test_a_turn_whose_connection_ends_fails_nobody(
+    kit: mt.MediaToolkit, horse: mt.Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = kit._client.change_tags
+
+    def cut_off(*arguments: Any) -> set[str]:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        return change(*arguments)
+
+    monkeypatch.setattr(kit._client, "change_tags", cut_off)
+    (edited,) = kit.edit("horse", tags=["all the same"])
+    assert list(edited.tags) == kit._client.resource("horse")["tags"] == ["all the same"]
+
+
+def test_a_rename_that_an_upload_of_the_old_name_meets_keeps_both(
+    kit: mt.MediaToolkit, sample_media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    horse = kit.upload(sample_media / "horse.png", public_id="met/horse")
+    rename = kit._client.rename
+
+    def met(*arguments: str) -> Mapping[str, Any]:
+        answer = rename(*arguments)
+        kit.upload(sample_media / "rocket.jpg", public_id="met/horse")
+        return answer
+
+    monkeypatch.setattr(kit._client, "rename", met)
+    renamed = kit.rename("met/horse", "met/pony")
+    assert (renamed.public_id, renamed.asset_id) == ("met/pony", horse.asset_id)
+    assert renamed.user_id == "ana"
+    assert kit.asset("met/horse").format == "jpg"
+    assert kit.reconcile(folder="met", progress=False).frame.empty
