@@ -18,10 +18,12 @@ from media_toolkit.errors import Conflict, MediaToolkitError, StoreError, Unavai
 from media_toolkit.identity import Identity
 from media_toolkit.ingest.report import IngestReport, Result
 from media_toolkit.ingest.sources import Item, folder_items
-from media_toolkit.library.uploads import Uploads
+from media_toolkit.library.uploads import UNTIL_IMPORTED_S, Uploads
 from media_toolkit.store.assets import AssetStore
 
 ROWS_A_BATCH = 200
+# Until its row is there, nobody knows whose a file in Cloudinary is.
+_SAVED_WITHIN_S = 1.0
 
 
 class _NotMedia(MediaToolkitError):
@@ -38,6 +40,7 @@ class Runner:
         self._store = store
         self._identity = identity
         self._threads = threads
+        self._saved_at = 0.0
 
     def run(
         self,
@@ -56,7 +59,7 @@ class Runner:
                 name that begins with `prefix`. Unavailable: when Postgres cannot be
                 reached before anything was sent.
         """
-        started = time.monotonic()
+        started = self._saved_at = time.monotonic()
         if prefix.strip("/"):
             check_name(None, prefix.strip("/"))
         items = folder_items(folder, prefix, recursive, options.get("resource_type") == "raw")
@@ -121,8 +124,11 @@ class Runner:
         # Before sending: Cloudinary would overwrite another user's picture, seen or not.
         names = [(kind, "upload", item.public_id) for kind in stored]
         self._store.refuse_foreign(names, self._identity)
-        return self._uploads.send(
-            thing, self._identity, **{**options, "public_id": item.public_id}
+        named = {**options, "public_id": item.public_id}
+        if any(item.public_id in known for known in stored.values()):
+            return self._uploads.send(thing, self._identity, **named), True
+        return self._uploads.send_new(
+            thing, self._identity, until_saved_s=UNTIL_IMPORTED_S, **named
         ), True
 
     def _take(
@@ -145,7 +151,8 @@ class Runner:
         else:
             if was_sent:
                 unsaved.append((item, asset))
-                if len(unsaved) >= ROWS_A_BATCH:
+                is_time = time.monotonic() - self._saved_at > _SAVED_WITHIN_S
+                if len(unsaved) >= ROWS_A_BATCH or is_time:
                     self._save(unsaved, results)
             else:
                 results[item.label] = Result(item.label, "unchanged", item.public_id, asset=asset)
@@ -154,6 +161,7 @@ class Runner:
         """Save a batch; when it is refused, row by row, so that one conflict costs one row."""
         # In the folder's order: rows of one batch have one time, and uploads end in any order.
         batch, unsaved[:] = sorted(unsaved, key=lambda pair: pair[0].path), []
+        self._saved_at = time.monotonic()
         try:
             self._store.save_many([asset for _, asset in batch], self._identity, revive=True)
         except Unavailable as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,8 +20,11 @@ from media_toolkit.store.intents import IntentStore
 if TYPE_CHECKING:
     from media_toolkit.media import Source
 
-# What somebody has just sent is in the table within this.
+# What somebody has just sent is in the table within this; an import saves some at a time.
 _UNTIL_SAVED_S = (0.2, 0.4, 0.0)
+UNTIL_IMPORTED_S = (0.2, 0.4, 0.8, 1.6, 0.0)
+# And is so new by Cloudinary's clock, which is not ours.
+_JUST_SENT_S = 600
 _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
@@ -55,6 +58,35 @@ class Uploads:
         verify_response(response, self._client.account.api_secret.get_secret_value())
         return Asset.from_response(response, identity.user_id)
 
+    def send_new(
+        self,
+        thing: media.Media,
+        identity: Identity,
+        resource_type: str | None = None,
+        until_saved_s: Sequence[float] = _UNTIL_SAVED_S,
+        **options: Any,
+    ) -> Asset:
+        """As `send`, by a name that no row has: so first without overwriting. Another may be
+        uploading it at this moment, and only Cloudinary knows the name it makes of a file's.
+
+        Args:
+            until_saved_s: the waits within which the row of what another has just sent is there.
+
+        Raises:
+            Conflict: it is another user's by now; nothing of theirs was replaced.
+            UnsupportedMedia, UploadError: as `send`.
+        """
+        asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
+        if not asset.raw.get("existing") or not options.get("overwrite", True):
+            return asset
+        named = {"public_id": asset.public_id, "type": asset.delivery_type}
+        is_new = (asset.version or 0) > time.time() - _JUST_SENT_S
+        for wait_s in until_saved_s if is_new else (0.0,):
+            self._refuse_foreign(named, identity)
+            time.sleep(wait_s)
+        rest = {name: value for name, value in options.items() if name not in _NAMING}
+        return self.send(thing, identity, resource_type, **{**rest, **named})
+
     def upload(
         self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
     ) -> Asset:
@@ -71,7 +103,7 @@ class Uploads:
             self._refuse_foreign(options, identity)
             is_new = not self._store.stands(_names(options), identity)
         if is_new:
-            asset = self._send_new(thing, identity, resource_type, options)
+            asset = self.send_new(thing, identity, resource_type, **options)
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
@@ -130,25 +162,6 @@ class Uploads:
         signed = sign_upload(self._client.account, resource_type, **options)
         self._intents.open(identity, signed.fields, signed.expires_at)
         return signed
-
-    def _send_new(
-        self,
-        thing: media.Media,
-        identity: Identity,
-        resource_type: str | None,
-        options: Mapping[str, Any],
-    ) -> Asset:
-        """By a name that no row has: so first without overwriting. Another may be uploading it at
-        this moment, and only Cloudinary knows the name it makes of a file's."""
-        asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
-        if not asset.raw.get("existing") or not options.get("overwrite", True):
-            return asset
-        named = {"public_id": asset.public_id, "type": asset.delivery_type}
-        for wait_s in _UNTIL_SAVED_S:
-            self._refuse_foreign(named, identity)
-            time.sleep(wait_s)
-        rest = {name: value for name, value in options.items() if name not in _NAMING}
-        return self.send(thing, identity, resource_type, **{**rest, **named})
 
     def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
         """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""

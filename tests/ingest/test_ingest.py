@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ import requests
 from PIL import Image
 
 import media_toolkit as mt
+from media_toolkit.ingest.report import IngestReport
 
 
 def draw(path: Path, colour: str = "teal", size: tuple[int, int] = (64, 48)) -> Path:
@@ -150,6 +154,37 @@ def test_another_users_asset_is_neither_overwritten_nor_taken(
     assert kit.asset("a") == before
     with pytest.raises(mt.Conflict, match="belongs to ana"):
         kit.acting_as("bob").upload(tmp_path / "a.jpg", public_id="a")
+
+
+def test_of_two_who_import_into_one_folder_at_once_nobody_replaces_the_others_files(
+    kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    for user, colour in (("ana", "teal"), ("bob", "red")):
+        for n in range(60):
+            draw(tmp_path / user / f"{n:02}.png", colour)
+    start = threading.Barrier(2)
+
+    def ingest(user: str) -> IngestReport:
+        start.wait()
+        return kit.acting_as(user).ingest(tmp_path / user, folder="shared", progress=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(ingest, ("ana", "bob")))
+    assert sum(report.count("uploaded") for report in reports) == 60
+    assert sum(report.count("failed") for report in reports) == 60
+    for asset in kit.assets(columns=["public_id", "etag"]).itertuples():
+        assert kit._client.resource(asset.public_id)["etag"] == asset.etag
+
+
+def test_what_cloudinary_has_without_a_row_is_replaced_by_an_import(
+    kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    kit._client.upload(jpeg(), None, "image", public_id="left/behind")
+    picture = draw(tmp_path / "behind.png", "red")
+    (asset,) = kit.ingest(tmp_path, folder="left", progress=False, tags=["kept"]).uploaded
+    assert (asset.format, asset.tags) == ("png", ("kept",))
+    digest = hashlib.md5(picture.read_bytes()).hexdigest()
+    assert kit._client.resource("left/behind")["etag"] == asset.etag == digest
 
 
 def test_ctrl_c_saves_what_was_uploaded_and_a_second_run_goes_on(
