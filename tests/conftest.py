@@ -213,6 +213,20 @@ def kit(settings: mt.Settings) -> Iterator[mt.MediaToolkit]:
         yield kit
 
 
+@pytest.fixture
+def end_connections(kit: mt.MediaToolkit) -> Callable[[], None]:
+    """Ends whatever connections there are, as a restart of Postgres does."""
+
+    def end() -> None:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+    return end
+
+
 @pytest.fixture(scope="session")
 def sample_media() -> Path:
     """The ten public-domain pictures that ship with the project."""

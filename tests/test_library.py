@@ -306,6 +306,30 @@ def test_a_row_that_fails_after_cloudinary_says_so_and_the_same_call_mends_it(
     assert kit.asset("horse").tags == ("a", "b", "z")
 
 
+def test_a_purge_goes_on_by_itself_when_postgres_restarts(
+    kit: mt.MediaToolkit,
+    horse: mt.Asset,
+    sample_media: Path,
+    end_connections: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = kit.upload(sample_media / "rocket.jpg", public_id="rocket")
+    kit.delete([horse, other])
+    destroy = kit._client.destroy
+
+    def cut_off(*arguments: str) -> bool:
+        is_destroyed = destroy(*arguments)
+        if arguments[0] == "horse" and is_destroyed:
+            end_connections()
+        return is_destroyed
+
+    monkeypatch.setattr(kit._client, "destroy", cut_off)
+    assert kit.purge("0m") == 2
+    assert not is_delivered(horse.media_url)
+    assert not is_delivered(other.media_url)
+    assert kit.sql("SELECT count(*) AS n FROM cloudinary_files")["n"].item() == 0
+
+
 @pytest.mark.parametrize("age", ["30", "d", "-1d", "3 days", "", None])
 def test_what_is_no_age_purges_nothing(kit: mt.MediaToolkit, age: str) -> None:
     with pytest.raises(mt.FilterError, match="not an age"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -71,16 +71,15 @@ def test_who_never_gets_a_turn_is_told_so_and_nothing_is_changed(
 
 
 def test_a_turn_whose_connection_ends_fails_nobody(
-    kit: mt.MediaToolkit, horse: mt.Asset, monkeypatch: pytest.MonkeyPatch
+    kit: mt.MediaToolkit,
+    horse: mt.Asset,
+    end_connections: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     change = kit._client.change_tags
 
     def cut_off(*arguments: Any) -> set[str]:
-        with kit._database.direct() as connection:
-            connection.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
+        end_connections()
         return change(*arguments)
 
     monkeypatch.setattr(kit._client, "change_tags", cut_off)

@@ -175,7 +175,7 @@ class AssetChanges:
         """Destroy, by the given call, the asset that was deleted longest ago; its row goes with it.
 
         Args:
-            destroy: whether it did; else the row stays.
+            destroy: whether it did; else the row stays. Called again if Postgres goes away.
             kept: by their ids, rows to leave; added is the one that stays, because a table of the
                 team's own refers to it, a trigger or policy holds it, or `destroy` did not.
 
@@ -188,7 +188,8 @@ class AssetChanges:
             "is_admin": identity.role == "admin",
             "kept": list(kept),
         }
-        with self._database.begin(identity) as connection:
+
+        def work(connection: sa.Connection) -> bool:
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
             row = connection.execute(sa.text(_PURGEABLE), values).mappings().first()
             if row is None:
@@ -205,7 +206,9 @@ class AssetChanges:
                 if not is_of_data(error):
                     raise
                 kept[row["id"]] = asset
-        return True
+            return True
+
+        return self._database.run(identity, work)
 
     def _change(
         self, statement: str, assets: Sequence[Asset], identity: Identity, **values: Any

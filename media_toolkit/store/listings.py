@@ -199,12 +199,15 @@ class ListingStore:
         One that was moved within the last minute is another's at work, unless it was released.
         """
         values = {"user_id": identity.user_id, "scope": json.dumps(scope)}
-        with self._database.begin(identity) as connection:
+
+        def work(connection: sa.Connection) -> Run:
             row = connection.execute(_TAKE_UP, values).mappings().first() if resume else None
             if row is None:
                 connection.execute(_FORGET, values)
                 row = connection.execute(_BEGIN, values).mappings().one()
-        return Run.from_row(dict(row))
+            return Run.from_row(dict(row))
+
+        return self._database.run(identity, work)
 
     def add(
         self, run: Run, identity: Identity, assets: Iterable[Asset], cursor: str | None, total: int
@@ -215,10 +218,13 @@ class ListingStore:
             Conflict: another reconcile has taken the run up, or forgotten it.
         """
         rows = [_row(asset) for asset in assets]
-        with self._database.begin(identity) as connection:
+
+        def work(connection: sa.Connection) -> Run:
             moved = _own(connection, _PLACE, run, cursor=cursor, listed=len(rows), total=total)
             connection.execute(_ADD, {"run_id": run.id, "rows": json.dumps(rows)})
             return moved
+
+        return self._database.run(identity, work)
 
     def differences(
         self,
@@ -237,23 +243,26 @@ class ListingStore:
         Raises:
             Conflict: as `add`.
         """
-        with self._database.begin(identity) as connection:
+        values = {
+            "run_id": run.id,
+            "started_at": run.started_at,
+            "resource_types": list(resource_types),
+            "delivery_types": list(delivery_types),
+            "folder": folder,
+            "since": since,
+        }
+
+        def work(connection: sa.Connection) -> list[Difference]:
             _own(connection, _HOLD, run)
             # Temporary statistics would cost more than they save: the joins are by key.
             rows = connection.execute(_COMPARE, {"run_id": run.id}).mappings().all()
             found = [_difference(dict(row)) for row in rows]
             if run.is_complete:
-                values = {
-                    "run_id": run.id,
-                    "started_at": run.started_at,
-                    "resource_types": list(resource_types),
-                    "delivery_types": list(delivery_types),
-                    "folder": folder,
-                    "since": since,
-                }
                 rows = connection.execute(_ONLY_IN_TABLE, values).mappings().all()
                 found += [_missing(dict(row)) for row in rows]
-        return found
+            return found
+
+        return self._database.run(identity, work)
 
     def uploaded_between(
         self, run: Run, identity: Identity, first: datetime, last: datetime, limit: int = 10_000
@@ -265,8 +274,8 @@ class ListingStore:
             "last": int(last.timestamp()),
             "limit": limit,
         }
-        with self._database.begin(identity) as connection:
-            return [_listed(dict(row)) for row in connection.execute(_BETWEEN, values).mappings()]
+        rows = self._database.run(identity, lambda k: k.execute(_BETWEEN, values).mappings().all())
+        return [_listed(dict(row)) for row in rows]
 
     def hide(self, difference: Difference, identity: Identity) -> bool:
         """Delete a row softly, unless it has changed since it was compared."""
@@ -275,13 +284,12 @@ class ListingStore:
             "asset_id": difference.row_asset_id,
             "version": difference.row_version,
         }
-        with self._database.begin(identity) as connection:
-            return bool(connection.execute(_HIDE, values).rowcount)
+        return self._database.run(identity, lambda k: bool(k.execute(_HIDE, values).rowcount))
 
     def release(self, run: Run, identity: Identity) -> None:
         """Leave an unfinished run to whoever comes next, at once; not if it is another's now."""
-        with self._database.begin(identity) as connection:
-            connection.execute(_RELEASE, {"run_id": run.id, "updated_at": run.updated_at})
+        values = {"run_id": run.id, "updated_at": run.updated_at}
+        self._database.run(identity, lambda k: k.execute(_RELEASE, values))
 
     def finish(self, run: Run, identity: Identity) -> None:
         """Mark a run as done; what it listed is dropped.
@@ -289,9 +297,12 @@ class ListingStore:
         Raises:
             Conflict: as `add`.
         """
-        with self._database.begin(identity) as connection:
+
+        def work(connection: sa.Connection) -> None:
             _own(connection, _FINISH, run)
             connection.execute(_CLEAR, {"run_id": run.id})
+
+        self._database.run(identity, work)
 
 
 def _own(connection: sa.Connection, statement: sa.TextClause, run: Run, **values: Any) -> Run:

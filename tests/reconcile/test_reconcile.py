@@ -194,6 +194,30 @@ def test_a_reconcile_that_was_interrupted_goes_on_at_once(
     assert (found.calls, found.listed, found.is_complete) == (1, 501, True)
 
 
+def test_a_reconcile_that_loses_its_connection_at_every_step_finds_and_mends_the_same(
+    fresh_kit: Kits, pixel: bytes
+) -> None:
+    kit = fresh_kit()
+    kit.save_many(put_many(kit, pixel, 3))
+    kit._client.destroy("n0")
+    put(kit, pixel, "lost")
+    cut: set[str] = set()
+
+    def cut_off(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("\nSELECT set_config") and statement not in cut:
+            cut.add(statement)
+            own = connection.connection.driver_connection.info.backend_pid
+            with kit._database.direct() as other:
+                other.execute(sa.text("SELECT pg_terminate_backend(:own, 5000)"), {"own": own})
+
+    sa.event.listen(kit._database.engine, "before_cursor_execute", cut_off)
+    found = plan(kit)
+    assert told(found) == {"n0": ("only_in_table", []), "lost": ("only_in_cloudinary", [])}
+    assert set(mend(found).frame["outcome"]) == {"mended"}
+    assert sorted(kit.assets()["public_id"]) == ["lost", "n1", "n2"]
+    assert len([statement for statement in cut if "reconcile_" in statement]) > 5
+
+
 def test_a_run_of_a_killed_reconcile_is_taken_up_after_a_minute(kit: mt.MediaToolkit) -> None:
     listings = ListingStore(kit._database)
     begun = listings.begin(kit.identity, {"cloud": "x"})
