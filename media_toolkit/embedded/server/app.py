@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -35,6 +37,8 @@ from .upload.labels import LabelsApi
 Handler = Callable[[Request], Awaitable[Response]]
 
 _MAX_DRAINED_BYTES = 256 * 1024 * 1024
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = "There is no room on the disk where this server keeps its files"
 _EXPOSED = "Content-Length, ETag, X-Cld-Error, X-Request-Id, Content-Range, Accept-Ranges"
 
 
@@ -230,7 +234,9 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return error_response(500, "Internal server error")
+    is_full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    is_full |= isinstance(error, sqlite3.OperationalError) and "is full" in str(error)
+    return error_response(500, _DISK_FULL if is_full else "Internal server error")
 
 
 def _header_text(message: str) -> str:

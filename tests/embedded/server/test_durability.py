@@ -97,6 +97,38 @@ def test_every_answered_upload_survives_kill_9_byte_for_byte(
     assert [path for path in server.files() if "incoming" in path.parts] == []
 
 
+def test_a_disk_that_is_full_is_said_and_what_was_stored_stays(tmp_path: Path, draw: Draw) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{limit}\n{PROGRAM}", str(tmp_path / "cloud")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[3],
+    )
+
+    def upload(data: bytes) -> requests.Response:
+        return requests.post(
+            f"{url}/v1_1/test-cloud/raw/upload",
+            auth=("key", "secret"),
+            data={"public_id": "one"},
+            files={"file": ("a.bin", data)},
+        )
+
+    try:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())
+        stored = upload(b"x" * 1_000).json()
+        refused = upload(b"x" * 2_000_000)
+        assert refused.status_code == 500
+        assert "no room on the disk" in refused.json()["error"]["message"]
+        assert requests.get(stored["secure_url"]).content == b"x" * 1_000
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
 def test_a_half_received_upload_leaves_nothing(server: Any, until: Callable[..., None]) -> None:
     body = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
