@@ -51,10 +51,15 @@ def answer(table: pa.Table, schema: pa.Schema) -> pd.DataFrame:
         StoreError: a moment before the year 1 or after 9999, or infinity, naming the column.
     """
     import pandas as pd
+    import pyarrow as pa
 
     for name, column in zip(schema.names, table.columns, strict=False):
         _check_moments(name, column)
-    frame = to_pandas(table.select(list(range(len(schema)))), is_exact=True)
+    told = table.select(list(range(len(schema))))
+    for n, field in enumerate(schema):
+        if pa.types.is_interval(field.type):
+            told = told.set_column(n, field.name, told.column(n).cast(pa.duration("us")))
+    frame = to_pandas(told, is_exact=True)
     for n, bounds in zip(_lists(schema), table.columns[len(schema) :], strict=True):
         if bounds.null_count < len(bounds):
             values = frame.iloc[:, n].to_numpy(copy=True)
@@ -122,6 +127,9 @@ def _readable(column: str, field: pa.Field) -> str:
     if is_list and told == "numeric":
         return f"{column}::float8[]"
     one = kind.value_type if is_list else kind
+    if pa.types.is_interval(one):
+        # As psycopg2 reads them: a month is 30 days.
+        return f"{column}::text[]" if is_list else f"(extract(epoch FROM {column}) * 1e6)::int8"
     is_bytes = isinstance(one, pa.OpaqueType) and pa.types.is_binary(one.storage_type)
     return f"{column}::text{array}" if is_bytes or isinstance(one, pa.UuidType) else column
 

@@ -220,11 +220,26 @@ def test_sql_knows_parameters_by_their_types(
 
 
 @pytest.mark.parametrize(
-    "value", ["'[2:3]={1,2}'::int[]", "interval '3000000 hours'", "interval 'infinity'"]
-)
-def test_sql_says_at_once_that_a_value_cannot_be_read(library: mt.MediaToolkit, value: str) -> None:
+    ("written", "read"),
+    [("interval '3000000 hours'", pd.Timedelta(days=125_000)), ("NULL::interval", pd.NaT),
+     ("now() - (now() - interval '1 day 0.000001 s')", pd.Timedelta("1 days 00:00:00.000001")),
+     ("interval '-1 mon 2 s'", pd.Timedelta(days=-30, seconds=2))],
+)  # fmt: skip
+def test_sql_reads_intervals_as_timedeltas(
+    library: mt.MediaToolkit, written: str, read: pd.Timedelta
+) -> None:
+    frame = library.sql(f"SELECT {written} AS a, 1 AS b")
+    wanted = pd.Series([read], name="a", dtype="timedelta64[us]")
+    pd.testing.assert_series_equal(frame["a"], wanted)
+    none = library.sql(f"SELECT {written} AS a LIMIT 0")
+    pd.testing.assert_series_equal(none["a"], wanted[:0])
+    with pytest.raises(mt.StoreError, match="infinity"):
+        library.sql("SELECT interval 'infinity'")
+
+
+def test_sql_says_at_once_that_a_value_cannot_be_read(library: mt.MediaToolkit) -> None:
     with pytest.raises(mt.StoreError, match="a value that a DataFrame has no type for") as error:
-        library.sql(f"SELECT {value}")
+        library.sql("SELECT '[2:3]={1,2}'::int[]")
     assert not isinstance(error.value, mt.Unavailable)
 
 
