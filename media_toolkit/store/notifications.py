@@ -2,7 +2,8 @@
 
 Notifications come late, twice and in any order. So an upload changes nothing when the row's
 version is newer or the asset is gone; a name, a tag or a piece of context holds against what
-was told earlier only; and what arrives before its asset does is kept until then (the marks).
+was told earlier only; what arrives before its asset does is kept until then (the marks); and what
+the toolkit changed itself since that was so, stays (the history).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict
 from media_toolkit.identity import Identity
-from media_toolkit.store import marks, saving
+from media_toolkit.store import marks, saving, since
 from media_toolkit.store.database import Database
 from media_toolkit.store.marks import Subject
 from media_toolkit.store.rows import as_row
@@ -56,9 +57,9 @@ _HIDE = sa.text("""
 UPDATE cloudinary_files SET deleted_at = COALESCE(deleted_at, NOW())
 WHERE id = :id AND (version IS NULL OR version <= :version)
 """)
-# Another asset under a name, and since when by its upload.
+# Another asset under a name.
 _STANDING = sa.text("""
-SELECT id, asset_id, version FROM cloudinary_files
+SELECT id, asset_id, version, public_id FROM cloudinary_files
 WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
 """)
 _REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
@@ -105,6 +106,15 @@ class Change:
     context: Mapping[str, str | None] = field(default_factory=dict)
     eager: Sequence[Mapping[str, Any]] = ()
 
+    @property
+    def keys(self) -> list[str]:
+        """What others may not be told of meanwhile: the asset, its name and the new one."""
+        if self.renamed is None:
+            return self.subject.keys
+        delivery_type, public_id, _ = self.renamed
+        target = replace(self.subject, delivery_type=delivery_type, public_id=public_id)
+        return [*self.subject.keys, *target.keys]
+
 
 class NotificationStore:
     """Applies notifications. Threads may share it.
@@ -127,16 +137,25 @@ class NotificationStore:
         Raises:
             Conflict: it was received before. Unavailable, StoreError: nothing was changed.
         """
-        with self._database.begin(_CLOUDINARY) as connection:
+        keys = sorted({key for change in changes for key in change.keys})
+
+        def work(connection: sa.Connection) -> int:
             if connection.execute(_RECEIPT, {"digest": digest}).first() is None:
                 raise Conflict(
                     "this notification was received before", hint="nothing needs to be done"
                 )
             connection.execute(_FORGET)
             marks.forget(connection)
-            keys = sorted({key for change in changes for key in change.subject.keys})
             connection.execute(_LOCK, {"keys": keys})
             return sum(self._apply(connection, told_at, change) for change in changes)
+
+        try:
+            return self._database.run(_CLOUDINARY, work)
+        except Conflict as error:
+            if error.__cause__ is None:
+                raise
+            # A save was the first with the same name or asset: it stands there now.
+            return self._database.run(_CLOUDINARY, work)
 
     def claim(self, asset: Asset, identity: Identity) -> bool:
         """Give a row to one of those who may have asked for its upload; whether that was done."""
@@ -178,7 +197,9 @@ class NotificationStore:
         kept = marks.of(connection, change.subject.keys)
         if any(mark["field"] == "gone" and marks.ends(mark["value"], asset) for mark in kept):
             return False
-        first, since = asset, asset.version or int(told_at.timestamp())
+        if since.was_purged(connection, asset):
+            return False
+        first, moment = asset, asset.version or int(told_at.timestamp())
         if row is not None and row["asset_id"] in (None, asset.asset_id):
             known, told = row["version"] or 0, asset.version or 0
             if told < known or (row["deleted_at"] is not None and told <= known):
@@ -190,12 +211,12 @@ class NotificationStore:
             if mark["told_at"] > told_at:
                 asset = self._marked(asset, mark["field"], mark["value"])
                 if mark["field"] == "name":
-                    since = max(since, int(mark["told_at"].timestamp()))
+                    moment = max(moment, int(mark["told_at"].timestamp()))
         other = self._standing(connection, asset, None)
         if other is not None and other.asset_id in (None, asset.asset_id):
             other = None
-        later = other is not None and (other.version or 0) > since
-        if later or marks.is_taken(connection, asset, since):
+        later = other is not None and since.named(connection, other) >= moment + 1
+        if later or marks.is_taken(connection, asset, moment):
             # Another has had the name since. When this one left it may be told later.
             marks.keep(connection, told_at, change.subject, {"upload": as_row(first)})
             return False
@@ -252,19 +273,20 @@ class NotificationStore:
         new: tuple[str, str, str | None],
         row: Mapping[str, Any] | None,
     ) -> bool:
-        since = int(told_at.timestamp())
         target = replace(subject, delivery_type=new[0], public_id=new[1])
         if subject.asset_id is not None:
             name = replace(target, asset_id=None)
             marks.keep(connection, told_at, name, {"taken": subject.asset_id})
-        is_news = row is None or not _came_after(row, told_at)
+        is_news = row is None or not (
+            _came_after(row, told_at) or since.changed(connection, row["id"], told_at).renamed
+        )
         is_news = is_news and bool(marks.keep(connection, told_at, subject, {"name": list(new)}))
         other = self._standing(connection, target, row)
-        is_older = other is not None and (other.version or 0) <= since
+        is_older = other is not None and since.named(connection, other) <= told_at.timestamp()
         if row is None or not is_news:
             # Without both ids the other may be this asset, which has moved already.
             is_older = is_older and None not in (subject.asset_id, other and other.asset_id)
-        if marks.is_taken(connection, target, since):
+        if marks.is_taken(connection, target, int(told_at.timestamp())):
             # Overwritten by a later rename, or gone on from there: that is told by what comes.
             if row is not None and is_news:
                 connection.execute(_REMOVE, {"id": row["id"]})
@@ -344,8 +366,9 @@ class NotificationStore:
         if row is None or not news:
             return False
         before = asset = Asset.from_row(row)
+        later = since.changed(connection, row["id"], told_at)
         for name in told:
-            if name in news:
+            if name in news and not later.touched(name):
                 asset = self._marked(asset, name, told[name])
         if (asset.tags, asset.context) == (before.tags, before.context):
             return False
