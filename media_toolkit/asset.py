@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -155,7 +155,7 @@ class Asset:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Read a row of `cloudinary_files`; columns that an Asset does not have are ignored."""
-        values = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        values = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
         values["tags"] = tuple(values.get("tags") or ())
         values["context"] = dict(values.get("context") or {})
         values["raw"] = values.get("raw") or {}

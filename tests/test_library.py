@@ -431,7 +431,25 @@ def test_of_many_that_fail_is_told_how_many(kit: mt.MediaToolkit) -> None:
     with pytest.raises(mt.NotFound, match=r"and 2 more .nothing was changed"):
         kit.edit([f"row{n}" for n in range(12)], add_tags=["x"])
     frame = kit.assets(columns=["resource_type", "delivery_type", "public_id"])
-    assert len(kit.delete(frame)) == 10_000, "by their names alone"
+    deleted = kit.delete(frame)
+    assert len(deleted) == 10_000, "by their names alone"
+    assert [asset.id for asset in deleted] == sorted(asset.id or 0 for asset in deleted)
+    assert all(asset.raw["public_id"] == asset.public_id for asset in deleted)
+
+
+def test_what_is_deleted_and_restored_is_answered_whole(kit: mt.MediaToolkit) -> None:
+    long_number, odd = 10**30, 'an ö, "], [" and a \\ in it'
+    kit.save_many(
+        {"public_id": f"row{n}", "resource_type": "image", "version": 1, "tags": [f"tag{n}"],
+         "secure_url": "https://res.example/a", "context": {"custom": {"alt": f"{n}: {odd}"}},
+         "created_at": "2026-03-01T12:00:00Z", "etag": "e", "exif": {"n": [n, long_number, odd]}}
+        for n in range(3)
+    )  # fmt: skip
+    stood = [kit.asset(f"row{n}") for n in range(3)]
+    assert stood[2].raw["exif"] == {"n": [2, long_number, odd]}
+    assert kit.delete(kit.assets()) == stood
+    assert kit.restore(["row2", stood[0], "row1"]) == stood
+    assert kit.delete([]) == kit.restore(kit.assets().head(0)) == []
 
 
 def rows(kit: mt.MediaToolkit, count: int) -> pd.DataFrame:

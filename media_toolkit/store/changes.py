@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 _OLDEST = timedelta(days=1_000_000)
 _DELETED = {False: files.c.deleted_at.is_(None), True: files.c.deleted_at.is_not(None)}
 _INTEGERS = sa.ARRAY(sa.Integer)
+# As text: parsed all as one, it takes less time, and equal keys are one text in memory.
+_JSON = ("context", "raw")
+_STANDING = {c.name: sa.cast(c, sa.Text).label(c.name) if c.name in _JSON else c for c in files.c}
+# What is asked of assets before they are changed: what they are called, and whose they are.
+_ASKED = [
+    _STANDING[name]
+    for name in (
+        *("id", "asset_id", "public_id", "media_url", "resource_type", "delivery_type"),
+        *("user_id", "context"),
+    )
+]
+# Of more, what Postgres sends would take as much memory again as the assets.
+_AT_ONCE = 5_000
 _IDENTITY = ("resource_type", "delivery_type", "public_id")
 
 _LABEL = """
@@ -72,6 +85,8 @@ class AssetChanges:
     def find(self, wanted: Any, identity: Identity, *, is_deleted: bool = False) -> list[Asset]:
         """The rows behind an Asset, a public_id or asset_id, several, or a DataFrame.
 
+        Of each it reads whose it is, its names, URL and context; the rest is not asked for.
+
         Raises:
             NotFound: naming what is not in the table, or not for this caller to see; and what
                 is deleted, or where deleted ones are wanted is not.
@@ -79,7 +94,7 @@ class AssetChanges:
         """
         keys = _keys(wanted)
         assets = self._found(keys, identity, is_deleted)
-        found = _named(assets)
+        found = _named(assets, keys)
         if missing := {key: name for key, name in keys.items() if key not in found}:
             others = self._found(missing, identity, not is_deleted)
             raise _not_found(missing, others, is_deleted)
@@ -99,9 +114,8 @@ class AssetChanges:
             c.asset_id == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text))),
             *([named.in_(_rows(names))] if names else []),
         )
-        query = sa.select(files).where(found, _DELETED[is_deleted]).order_by(c.id)
-        rows = self._database.run(identity, lambda k: k.execute(query).mappings().all())
-        return [Asset.from_row(dict(row)) for row in rows]
+        query = sa.select(*_ASKED).where(found, _DELETED[is_deleted]).order_by(c.id)
+        return self._database.run(identity, lambda k: _read(k.execute(query)))
 
     def require_writable(self, assets: Iterable[Asset], identity: Identity) -> None:
         """Say before Cloudinary is asked what row-level security would say after.
@@ -220,8 +234,7 @@ class AssetChanges:
             refused = [asset for asset in assets if asset.id not in changed]
             if refused:
                 raise _refusal(connection, refused, "deleted_at IS NULL" in statement)
-            query = sa.select(files).where(files.c.id == sa.any_(sa.cast(ids, _INTEGERS)))
-            return [Asset.from_row(dict(row)) for row in connection.execute(query).mappings()]
+            return _standing(connection, ids)
 
         return self._database.run(identity, work)
 
@@ -281,18 +294,42 @@ def _keys_of_frame(frame: pd.DataFrame) -> dict[_Key, str]:
     return dict(zip(names, called, strict=True))
 
 
-def _named(assets: Iterable[Asset]) -> dict[Any, set[tuple[str, str, str]]]:
-    """All that may name these → which it names."""
+def _standing(connection: sa.Connection, ids: Sequence[int | None]) -> list[Asset]:
+    """Whole assets, in the order of their ids."""
+    assets: list[Asset] = []
+    for start in range(0, len(ids), _AT_ONCE):
+        some = sa.cast(ids[start : start + _AT_ONCE], _INTEGERS)
+        query = sa.select(*_STANDING.values()).where(files.c.id == sa.any_(some))
+        assets += _read(connection.execute(query.order_by(files.c.id)))
+    return assets
+
+
+def _read(result: sa.CursorResult[Any]) -> list[Asset]:
+    """The assets of rows of `_STANDING`, or of some of its columns."""
+    names, rows = list(result.keys()), result.all()
+    if not rows:
+        return []
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    for name in columns.keys() & _JSON:
+        columns[name] = json.loads(f"[{','.join(columns[name])}]")
+    made = zip(*columns.values(), strict=True)
+    return [Asset.from_row(dict(zip(names, values, strict=True))) for values in made]
+
+
+def _named(assets: Iterable[Asset], keys: Container[_Key]) -> dict[Any, set[tuple[str, str, str]]]:
+    """Each of the keys that names some of these → which it names."""
     found: dict[Any, set[tuple[str, str, str]]] = {}
     for asset in assets:
-        for key in {asset.id, asset.identity, asset.public_id, asset.asset_id or asset.public_id}:
-            found.setdefault(key, set()).add(asset.identity)
+        identity = asset.identity
+        for key in (asset.id, identity, asset.public_id, asset.asset_id):
+            if key in keys:
+                found.setdefault(key, set()).add(identity)
     return found
 
 
 def _not_found(missing: Mapping[_Key, str], others: list[Asset], is_deleted: bool) -> NotFound:
     """Why they were not found, of which `others` stand where they were not looked for."""
-    elsewhere, said, hints = _named(others), [], []
+    elsewhere, said, hints = _named(others, missing), [], []
     absent = [name for key, name in missing.items() if key not in elsewhere]
     if absent:
         where = "among the deleted ones" if is_deleted else "in cloudinary_files"

@@ -402,6 +402,23 @@ def test_the_id_of_a_row_never_changes(empty_database: Database) -> None:
         connection.exec_driver_sql("UPDATE cloudinary_files SET id = 9")
 
 
+def test_words_are_made_anew_only_of_what_they_are_made_of(empty_database: Database) -> None:
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+    migrations.migrate(empty_database)
+    kept = "SELECT words::text FROM cloudinary_files"
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("""
+            CREATE OR REPLACE FUNCTION media_toolkit_rules.words(
+                public_id TEXT, original_filename TEXT, tags TEXT[], context JSONB
+            ) RETURNS TSVECTOR LANGUAGE SQL IMMUTABLE AS $$ SELECT $w$anew$w$::tsvector $$
+        """)
+        connection.exec_driver_sql("UPDATE cloudinary_files SET deleted_at = NOW(), bytes = 1")
+        assert connection.exec_driver_sql(kept).scalar_one() == "'old'"
+        connection.exec_driver_sql("UPDATE cloudinary_files SET tags = '{spring}'")
+        assert connection.exec_driver_sql(kept).scalar_one() == "'anew'"
+
+
 def test_an_edited_migration_that_was_applied_is_an_error(empty_database: Database) -> None:
     migrations.migrate(empty_database)
     with empty_database.direct() as connection:
