@@ -53,7 +53,8 @@ def refusal(status: int, body: Any, headers: Mapping[str, str], label: str) -> M
             said, hint="open the file to see whether it is whole, or pass resource_type='raw'",
             ids=(label,),
         )  # fmt: skip
-    return UploadError(said, ids=(label,))
+    is_taken = "already exists" in message.lower()
+    return UploadError(said, hint="choose another name" if is_taken else "", ids=(label,))
 
 
 def _words(status: int, body: Any, headers: Mapping[str, str]) -> str:

@@ -178,7 +178,7 @@ class Runner:
 
     def _save_one(self, item: Item, asset: Asset, results: dict[str, Result]) -> None:
         try:
-            self._store.save(asset, self._identity, revive=True)
+            asset = self._uploads.keep(asset, self._identity)
         except Conflict as error:
             results[item.label] = _failed(item, error)
         except StoreError as error:

@@ -12,10 +12,11 @@ from media_toolkit.asset import RESOURCE_TYPES, Asset
 from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.errors import Conflict, SignatureError, StoreError, UnsupportedMedia
 from media_toolkit.identity import Identity
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intents import IntentStore
+from media_toolkit.store.notifications import NotificationStore
 
 if TYPE_CHECKING:
     from media_toolkit.media import Source
@@ -31,10 +32,17 @@ _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filen
 class Uploads:
     """Sends, signs for others, and saves what Cloudinary confirms."""
 
-    def __init__(self, client: CloudClient, store: AssetStore, intents: IntentStore) -> None:
+    def __init__(
+        self,
+        client: CloudClient,
+        store: AssetStore,
+        intents: IntentStore,
+        heard: NotificationStore,
+    ) -> None:
         self._client = client
         self._store = store
         self._intents = intents
+        self._heard = heard
 
     def send(
         self,
@@ -107,11 +115,24 @@ class Uploads:
         else:
             asset = self.send(thing, identity, resource_type, **options)
         try:
-            return self._store.save(asset, identity, revive=True)
+            return self.keep(asset, identity)
         except StoreError as error:
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
             raise
+
+    def keep(self, asset: Asset, identity: Identity) -> Asset:
+        """Save the row of what was just sent: its sender's, whoever told of it first.
+
+        Raises:
+            Conflict: it is another user's. StoreError, Unavailable: as `AssetStore.save`.
+        """
+        try:
+            return self._store.save(asset, identity, revive=True)
+        except Conflict:
+            if not self._heard.claim_sent(asset, identity):
+                raise
+            return self._store.save(asset, identity, revive=True)
 
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a browser or another program says it uploaded, once it is shown to be true.

@@ -82,6 +82,14 @@ WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
   AND EXISTS (SELECT FROM claimed)
 RETURNING id
 """)
+# No user has done anything to it: all that is known of it, Cloudinary has told.
+_CLAIM_SENT = sa.text("""
+UPDATE cloudinary_files AS f SET user_id = :user_id
+WHERE asset_id = :asset_id AND version = :version AND user_id <> :user_id
+  AND NOT EXISTS (SELECT FROM cloudinary_files_history AS h
+                  WHERE h.file_id = f.id AND h.changed_by <> 'cloudinary')
+RETURNING id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,20 @@ class NotificationStore:
         }
         with self._database.begin(_CLOUDINARY) as connection:
             return connection.execute(_CLAIM, values).first() is not None
+
+    def claim_sent(self, asset: Asset, identity: Identity) -> bool:
+        """Give a row that a notification made to who has just sent the upload; whether it was so.
+
+        The notification may come before the sender's own save, and cannot tell whose it is.
+        """
+        values = {
+            "asset_id": asset.asset_id,
+            "version": asset.version,
+            "user_id": identity.user_id,
+        }
+        return self._database.run(
+            _CLOUDINARY, lambda k: k.execute(_CLAIM_SENT, values).first() is not None
+        )
 
     def _apply(self, connection: sa.Connection, told_at: datetime, change: Change) -> bool:
         row = self._row(connection, change.subject, any_asset=change.upload is not None)

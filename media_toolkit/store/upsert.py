@@ -19,10 +19,18 @@ def _names(row: str) -> str:
     return f"({row}.resource_type, {row}.delivery_type, {row}.public_id)"
 
 
+# What was purged here took its name along: that its upload is told late concerns nobody who has
+# the name by now.
+_IS_DESTROYED = (
+    "(NOT :is_current AND old.asset_id <> new.asset_id AND EXISTS ("
+    "SELECT FROM cloudinary_files_history AS h WHERE h.old IS NOT NULL"
+    " AND h.old ->> 'asset_id' = new.asset_id AND h.operation = 'purge'"
+    " AND h.changed_by <> 'cloudinary' AND (h.old ->> 'version')::bigint >= new.version))"
+)
 # What Cloudinary was asked for a moment ago may have been overtaken by an upload since.
 _NOT_OLDER = (
     "(:is_current AND (old.asset_id IS DISTINCT FROM new.asset_id OR old.version < :settled)"
-    " OR old.version IS NULL OR new.version >= old.version)"
+    f" OR old.version IS NULL OR new.version >= old.version AND NOT {_IS_DESTROYED})"
 )
 _IS_SAME_UPLOAD = (
     "(old.version = new.version AND coalesce(old.asset_id = new.asset_id, true)"

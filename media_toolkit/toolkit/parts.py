@@ -80,8 +80,8 @@ class CloudSide:
 
         account, database, store = self._account, self._database, self._store
         client, intents = CloudClient(account), IntentStore(database)
-        uploads = Uploads(client, store, intents)
         heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
+        uploads = Uploads(client, store, intents, heard)
         return CloudParts(
             client,
             intents,
