@@ -354,6 +354,8 @@ class NotificationStore:
         if row is None or _came_after(row, told_at):
             return None
         asset = Asset.from_row(row)
+        if since.was_purged(connection, asset):
+            return None
         for mark in marks.of(connection, [subject.asset_id]):
             if mark["field"] == "gone" and marks.ends(mark["value"], asset):
                 return None

@@ -44,11 +44,13 @@ SELECT max(moment) FROM (
     WHERE asset = :asset_id AND field = 'name' AND value ->> 1 = :public_id
 ) AS known (moment)
 """)
+# A row that only made way for another was not deleted before: its asset may be elsewhere.
 _PURGED = sa.text("""
 SELECT EXISTS (
     SELECT FROM cloudinary_files_history
     WHERE id IN (SELECT media_toolkit_rules.last_told(ARRAY[CAST(:asset_id AS text)]))
       AND operation = 'purge' AND changed_by <> 'cloudinary'
+      AND old -> 'deleted_at' <> 'null'
       AND (old ->> 'version')::bigint >= :version)
 """)
 

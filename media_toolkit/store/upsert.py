@@ -25,7 +25,8 @@ _IS_DESTROYED = (
     "(NOT :is_current AND old.asset_id <> new.asset_id AND EXISTS ("
     "SELECT FROM cloudinary_files_history AS h WHERE h.old IS NOT NULL"
     " AND h.old ->> 'asset_id' = new.asset_id AND h.operation = 'purge'"
-    " AND h.changed_by <> 'cloudinary' AND (h.old ->> 'version')::bigint >= new.version))"
+    " AND h.changed_by <> 'cloudinary' AND h.old -> 'deleted_at' <> 'null'"
+    " AND (h.old ->> 'version')::bigint >= new.version))"
 )
 # What Cloudinary was asked for a moment ago may have been overtaken by an upload since.
 _NOT_OLDER = (

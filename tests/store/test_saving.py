@@ -235,7 +235,7 @@ def test_what_was_told_before_and_is_told_again_otherwise_takes_nothing_back(
     changes = AssetChanges(database)
     changes.label(changes.find("photo1", ANA), ANA, tags=["sea"], context={"alt": "b"})
     store.save_many([replace(upload, tags=(), context={}, raw={"listed": 1}), *padding], ANA)
-    (row,) = changes.find("photo1", ANA)
+    row = store.get("photo1", ANA)
     assert (row.tags, row.context) == (("sea",), {"alt": "b"})
     changes.rename(row, replace(row, public_id="sea"), ANA)
     store.save_many([upload, *padding], ANA)
