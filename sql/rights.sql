@@ -41,21 +41,6 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %s TO media_toolkit_app', place);
 END $$;
 
--- As the owner of each table, whatever its name was where the copy was made.
-DO $$ DECLARE guarded TEXT; BEGIN
-    FOREACH guarded IN ARRAY ARRAY[
-        'cloudinary_files', 'cloudinary_files_history', 'upload_intents', 'reconcile_runs',
-        'reconcile_listed', 'notification_receipts', 'notification_marks'
-    ] LOOP
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', guarded);
-        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', guarded);
-        CONTINUE WHEN guarded LIKE 'notification%';
-        EXECUTE format('DROP POLICY IF EXISTS owner_of_the_table ON %I', guarded);
-        EXECUTE format('CREATE POLICY owner_of_the_table ON %I TO %I USING (true)', guarded,
-                       (SELECT pg_get_userbyid(relowner) FROM pg_class
-                        WHERE oid = guarded::regclass));
-    END LOOP;
-END $$;
 ALTER TABLE cloudinary_files_counts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cloudinary_files_tagged ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cloudinary_files_totals ENABLE ROW LEVEL SECURITY;

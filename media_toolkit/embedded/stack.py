@@ -123,6 +123,11 @@ class EmbeddedStack:
         """What DATABASE_URL must be for another program to use this stack."""
         return self._configuration.database_url
 
+    @property
+    def migrated_to(self) -> str | None:
+        """The last migration that whoever started the stack knew."""
+        return self._files.read_state().get("migrated_to")
+
     def leave(self) -> None:
         """End this share; the stack ends within a minute when it was the last."""
         if not self._left.is_set():

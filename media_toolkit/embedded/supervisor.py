@@ -91,7 +91,10 @@ class Supervisor:
             await asyncio.sleep(0.01)
         loop.add_signal_handler(signal.SIGUSR1, self._ask_to_end)
         self._files.write_state(
-            status="ready", pid=str(os.getpid()), options=self._options.to_json()
+            status="ready",
+            pid=str(os.getpid()),
+            options=self._options.to_json(),
+            migrated_to=migrations.newest(),
         )
         watching = loop.create_task(self._watch(server))
         await asyncio.wait({serving, watching}, return_when=asyncio.FIRST_COMPLETED)

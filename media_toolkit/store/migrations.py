@@ -1,6 +1,7 @@
 """Applies `sql/migrations/NNNN_name.sql`: in order, each in one transaction, each once.
 
-Then the one of `sql/policies` that was chosen, and `sql/rights.sql` where a restore lost them.
+Then the one of `sql/policies` that was chosen, and what a restore has lost: `sql/rights.sql`,
+`sql/role.sql` and `sql/owner.sql`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,22 @@ SELECT coalesce(bool_or(has_table_privilege(r.oid, to_regclass('cloudinary_files
 FROM pg_class AS c LEFT JOIN pg_roles AS r ON r.rolname = 'media_toolkit_app'
 WHERE c.oid = to_regclass('cloudinary_files')
 """)
+# What stands in the way of a migration's own look at the rows, or of its changes.
+_UNSETTLED = sa.text("""
+SELECT EXISTS (SELECT FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid
+               WHERE polname = 'owner_of_the_table' AND NOT relowner = ANY(polroles)
+                   AND polrelid IN (to_regclass('cloudinary_files'),
+                                    to_regclass('cloudinary_files_history'),
+                                    to_regclass('upload_intents'))) AS owner,
+    EXISTS (SELECT FROM pg_class WHERE relreplident = 'd' AND oid IN (
+        to_regclass('cloudinary_files_counts'), to_regclass('cloudinary_files_tagged'),
+        to_regclass('cloudinary_files_totals'))) AS replication
+""")
+_HIDING = sa.text("""
+SELECT polname FROM pg_policy
+WHERE polrelid = to_regclass('cloudinary_files') AND NOT polpermissive AND polcmd IN ('*', 'r', 'w')
+    AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = CURRENT_USER)
+""")
 _OF_OTHERS = sa.text("""
 SELECT polname FROM pg_policy
 WHERE polrelid IN (to_regclass('cloudinary_files'), to_regclass('cloudinary_files_history'))
@@ -80,6 +97,11 @@ def migrations(folder: Path = SQL / "migrations") -> list[Migration]:
     return found
 
 
+def newest() -> str:
+    """The name of the last file: whoever knows it has all that this version has."""
+    return max((SQL / "migrations").glob("[0-9]*.sql")).stem
+
+
 def applied(database: Database) -> dict[str, str]:
     """Name → checksum of what has been applied. Only reads."""
     with database.direct() as connection:
@@ -102,6 +124,7 @@ def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
         with database.direct() as connection:
             done, held = _applied(connection), _policy(connection)
             rights = connection.execute(_GRANTED).first() if done else None
+            is_anothers = done and connection.execute(_UNSETTLED).one().owner
             others = ", ".join(connection.scalars(_OF_OTHERS)) if done else ""
     except Forbidden:
         return []
@@ -119,6 +142,9 @@ def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
         found.append((said, "as the owner: DROP POLICY … ON cloudinary_files"))
     if rights is not None and not rights.reads:
         said = "media_toolkit_app has no rights on cloudinary_files, as after a restore without it"
+        found.append((said, run))
+    if is_anothers:
+        said = "the policies of cloudinary_files name another owner than it has, as after a restore"
         found.append((said, run))
     if rights is not None and rights.creates:
         said = "media_toolkit_app may create functions beside cloudinary_files, and ours call them"
@@ -151,14 +177,40 @@ def migrate(database: Database, policy: Policy | None = None) -> list[str]:
                 check_adoptable(connection)
             elif connection.scalar(sa.text("SELECT to_regrole('media_toolkit_app') IS NULL")):
                 _run(connection, "role", _text("role"))
+            names += _put_right(connection)
             if todo is None:
                 return names + _settle(connection, policy)
+            _check_unhidden(connection)
             _run(connection, f"migration {todo.name}", todo.sql)
             connection.execute(
                 sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
                 {"n": todo.name, "c": todo.checksum},
             )
         names.append(todo.name)
+
+
+def _put_right(connection: sa.Connection) -> list[str]:
+    """What a migration would stumble over; ["owner"] where the database has another one now."""
+    found = connection.execute(_UNSETTLED).one()
+    if found.replication:
+        _run(connection, "replication", _text("replication"))
+    if not found.owner:
+        return []
+    _run(connection, "owner", _text("owner"))
+    return ["owner"]
+
+
+def _check_unhidden(connection: sa.Connection) -> None:
+    """A migration that counts and reads must see every row.
+
+    Raises:
+        StoreError: naming the policies of the team's own that may hide some.
+    """
+    if hiding := ", ".join(connection.scalars(_HIDING)):
+        raise StoreError(
+            f"the restrictive policy {hiding} may hide rows of cloudinary_files from a migration",
+            hint="migrate as a login with BYPASSRLS, or DROP POLICY, migrate, and make it anew",
+        )
 
 
 def policy_of(database: Database) -> str | None:
@@ -178,6 +230,7 @@ def _settle(connection: sa.Connection, wanted: Policy | None) -> list[str]:
     names = []
     if not connection.execute(_GRANTED).one().reads:
         _run(connection, "rights", _text("rights"))
+        _run(connection, "owner", _text("owner"))
         names.append("rights")
     held = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_policy")).first()
     name = f"policies/{wanted or (held.name if held else 'team')}"

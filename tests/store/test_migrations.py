@@ -434,6 +434,134 @@ def test_a_database_without_the_table_says_what_to_run(empty_database: Database)
         AssetStore(empty_database).count(AssetFilter(), ANA)
 
 
+@pytest.fixture
+def owned_by(stack: Any, empty_database: Database) -> Iterator[Callable[[str], Database]]:
+    """`owned_by("name")` makes a login that is no superuser the database's owner."""
+    place = stack.database_url.rpartition("@")[2].rpartition("/")[0]
+    name, made = empty_database.pooled_url.rpartition("/")[2], list[str]()
+    server, databases = Database(stack.database_url), list[Database]()
+
+    def owned(login: str) -> Database:
+        login = f"{login}_{name}"
+        made.append(login)
+        with server.direct() as connection:
+            connection.exec_driver_sql(f"CREATE ROLE {login} LOGIN PASSWORD 'pw'")
+            connection.exec_driver_sql(f"GRANT media_toolkit_app TO {login} WITH ADMIN TRUE")
+            connection.exec_driver_sql(f"ALTER DATABASE {name} OWNER TO {login}")
+        databases.append(Database(f"postgresql://{login}:pw@{place}/{name}"))
+        return databases[-1]
+
+    yield owned
+    with server.direct() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} OWNER TO CURRENT_USER")
+    for one in databases:
+        one.close()
+    for login in made:
+        for database in (empty_database, server):
+            with database.direct() as connection:
+                connection.exec_driver_sql(f"DROP OWNED BY {login} CASCADE")
+        with server.direct() as connection:
+            connection.exec_driver_sql(f"DROP ROLE {login}")
+    server.close()
+
+
+@pytest.mark.parametrize("level", ["0010", "0041", "9999"])
+def test_a_database_that_has_another_owner_now_is_migrated_with_its_rows_in_sight(
+    empty_database: Database,
+    owned_by: Callable[[str], Database],
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+) -> None:
+    known, first = migrations.migrations(), owned_by("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "migrations", lambda: [m for m in known if m.name < level])
+        migrations.migrate(first)
+    with first.direct() as connection:
+        for n in range(20):
+            values = (f"HTMLParser/Σ{n}ς", "https://x/y.jpg", "image", "ana")
+            connection.exec_driver_sql(GUIDE_INSERT, values)
+    first.close()
+    second = owned_by("second")
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(
+            "REASSIGN OWNED BY first_{0} TO second_{0}".format(
+                empty_database.pooled_url.rpartition("/")[2]
+            )
+        )
+    told = [said for said, _ in migrations.lacking(second, None)]
+    assert "the policies of cloudinary_files name another owner than it has" in told[-1]
+    assert "owner" in migrations.migrate(second)
+    assert migrations.migrate(second) == migrations.lacking(second, None) == []
+    store = AssetStore(second)
+    assert store.count(AssetFilter(), ANA) == 20
+    assert len(store.page(AssetFilter(text="parser"), ANA).items) == 20
+    with second.direct() as connection:
+        connection.exec_driver_sql(GUIDE_INSERT, ("new", "https://x/y.jpg", "image", "ana"))
+        assert len(connection.exec_driver_sql(GUIDE_SELECT).all()) == 21
+
+
+def test_a_policy_that_may_hide_rows_from_a_migration_is_named_before_anything_is_changed(
+    empty_database: Database, owned_by: Callable[[str], Database]
+) -> None:
+    owner = owned_by("team")
+    with owner.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+        connection.exec_driver_sql(
+            "ALTER TABLE cloudinary_files ENABLE ROW LEVEL SECURITY;"
+            "CREATE POLICY tenants ON cloudinary_files AS RESTRICTIVE USING (user_id <> 'user_123')"
+        )
+    with pytest.raises(mt.StoreError, match="restrictive policy tenants may hide rows"):
+        migrations.migrate(owner)
+    assert migrations.applied(owner) == {}
+    # A superuser sees them all.
+    migrations.migrate(empty_database)
+    assert AssetStore(empty_database).count(AssetFilter(), ANA) == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_everything_may_be_published(
+    prepared_home: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    publish = "CREATE PUBLICATION everything FOR ALL TABLES"
+    with prepared_home() as home:
+        configuration = StackConfiguration.of(mt.Settings(home=home))
+        postgres = EmbeddedPostgres(configuration)
+        postgres.start()
+        server = Database(configuration.database_url)
+        database = Database(f"{configuration.database_url.rpartition('/')[0]}/library")
+        engine = sa.create_engine(
+            configuration.database_url.replace("postgresql:", "postgresql+psycopg2:", 1),
+            isolation_level="AUTOCOMMIT",
+        )
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("CREATE DATABASE library")
+                connection.exec_driver_sql("ALTER SYSTEM SET wal_level = 'logical'")
+            postgres.stop()
+            postgres.start()
+            with database.direct() as connection:
+                connection.exec_driver_sql(GUIDE_TABLE)
+                if is_first:
+                    connection.exec_driver_sql(publish)
+            migrations.migrate(database)
+            if not is_first:
+                with database.direct() as connection:
+                    connection.exec_driver_sql(publish)
+            changes, owner = AssetChanges(database), Identity("user_123")
+            (old,) = changes.label(changes.find("old", owner), owner, tags=["a", "b"])
+            changes.label([old], owner, tags=["c"])
+            changes.restore(changes.delete([old], owner), owner)
+            store = AssetStore(database)
+            for n in range(300):
+                store.save(mt.Asset(f"n{n}", "https://x/y.jpg", "image", "ana", tags=("c",)), ANA)
+            assert store.count(AssetFilter.of(tags=["c"]), ANA) == 301
+        finally:
+            database.close()
+            server.close()
+            engine.dispose()
+            postgres.stop()
+
+
 def test_the_guides_owner_without_any_privilege_migrates_and_goes_on_as_before(
     stack: Any, empty_database: Database
 ) -> None:
