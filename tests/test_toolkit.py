@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from PIL import Image
 
 import media_toolkit as mt
-from media_toolkit.embedded.stack import EmbeddedStack
+from media_toolkit.embedded.stack import EmbeddedStack, StackFiles
+from media_toolkit.store import migrations
 
 
 def fetch(url: str) -> bytes:
@@ -360,3 +361,21 @@ def test_a_name_made_of_the_files_name_never_overwrites_a_colleagues_asset(
     mine = kit.acting_as("bo").upload(coffee, filename="rocket.jpg", **named)
     assert (mine.public_id, mine.bytes) == ("shared/rocket", len(coffee))
     assert kit.count() == 1
+
+
+def test_a_stack_that_an_older_program_runs_is_migrated_when_it_is_joined(
+    stack: EmbeddedStack, kit: mt.MediaToolkit
+) -> None:
+    files, newest = StackFiles(kit.settings.home), migrations.newest()
+    state = files.read_state()
+    assert state["migrated_to"] == newest == migrations.migrations()[-1].name
+    with kit._database.direct() as connection:
+        forget = sa.text("DELETE FROM media_toolkit_migrations WHERE name = :newest")
+        connection.execute(forget, {"newest": newest})
+    files.write_state(**{name: said for name, said in state.items() if name != "migrated_to"})
+    try:
+        with mt.connect() as joined:
+            assert migrations.pending(joined._database) == []
+    finally:
+        files.write_state(**state)
+        migrations.migrate(kit._database)
