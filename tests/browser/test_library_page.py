@@ -220,6 +220,64 @@ def test_forty_eight_to_a_page_newest_first(
     expect(page.get_by_text("44–45 of 45").first).to_be_visible()
 
 
+def test_who_comes_back_to_a_view_finds_nothing_selected(
+    page: Page, kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    for number in range(50):
+        Image.new("RGB", (40, 30), (number * 5, 90, 90)).save(tmp_path / f"{number:02}.png")
+    kit.ingest(tmp_path, progress=False, threads=1)
+    page.goto("/")
+    tiles = page.get_by_role("option")
+    marked = page.locator("[aria-selected=true]")
+    image = page.get_by_role("button", name="image")
+
+    def select_two() -> None:
+        expect(tiles).to_have_count(48)
+        tiles.nth(0).click()
+        tiles.nth(2).click()
+        expect(page.get_by_text("2 selected")).to_be_visible()
+
+    def nothing_is_selected() -> None:
+        expect(tiles).to_have_count(48)
+        expect(page.get_by_text("Click to select")).to_be_visible()
+        expect(marked).to_have_count(0)
+
+    for come_back in (page.go_back, page.get_by_role("button", name="← Newer").first.click):
+        select_two()
+        page.get_by_role("button", name="Older →").first.click()
+        shows(page, "01", "00")
+        come_back()
+        nothing_is_selected()
+    select_two()
+    for url in (r"/\?resource_type=image$", r"/$"):
+        image.click()
+        expect(page).to_have_url(re.compile(url))
+        nothing_is_selected()
+    # And what is selected then is so for both.
+    tiles.nth(7).click()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    expect(marked).to_have_count(1)
+
+
+def test_what_has_gone_is_no_longer_selected_when_it_comes_back(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/")
+    page.get_by_role("option").filter(has_text="rocket").click()
+    page.get_by_role("option").filter(has_text="coffee").click()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    rocket = pictures.asset("rocket")
+    for change, shown in ((pictures.delete, 3), (pictures.restore, 4)):
+        change(rocket)
+        # The page is drawn anew once a dialog closes.
+        page.get_by_role("option").filter(has_text="chelsea").locator(".open").click()
+        expect(page.get_by_role("dialog")).to_contain_text("A cat")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("option")).to_have_count(shown)
+        expect(page.get_by_text("1 selected")).to_be_visible()
+        expect(page.locator("[aria-selected=true]")).to_have_count(1)
+
+
 def test_a_page_further_begins_below_the_header(
     page: Page, kit: mt.MediaToolkit, tmp_path: Path
 ) -> None:

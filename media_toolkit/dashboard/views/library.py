@@ -42,6 +42,7 @@ _OFFERED_TAGS = 500
 # A link may hold hundreds of values; the page tells of so many.
 _TOLD = 10
 _PLACED = "library_placed"
+_SHOWN = "library_shown"
 _CLEARINGS = "library_clearings"
 
 
@@ -187,6 +188,11 @@ def _shelf(kit: MediaToolkit, page: Page, total: Count, view: str) -> None:
     """Gallery, selection and pager; selecting reruns only this and asks no database."""
     bar = st.container(horizontal=True, vertical_alignment="center", key="shelf_bar")
     assets = {asset_token(asset): asset for asset in page.items}
+    if st.session_state.setdefault(_SHOWN, view) != view:
+        st.session_state[_SHOWN] = view
+        # Who comes back to a view finds nothing selected: the session may still hold what was
+        # selected there, the browser does not.
+        _clear_selection()
     clearings = st.session_state.get(_CLEARINGS, 0)
     event = gallery(
         [_tile(kit, token, asset) for token, asset in assets.items()],

@@ -56,9 +56,13 @@ class Gallery {
       this.drawn = drawn;
       this.tiles = tiles;
       const ids = new Set(tiles.map((tile) => tile.id));
-      this.selected = new Set([...this.selected].filter((id) => ids.has(id)));
+      const kept = [...this.selected].filter((id) => ids.has(id));
+      const isLess = kept.length < this.selected.size;
+      this.selected = new Set(kept);
       this.current = Math.max(0, Math.min(this.current, tiles.length - 1));
       this.list.replaceChildren(...tiles.map(drawTile));
+      // Else an asset that comes back would be selected for the session alone.
+      if (isLess) this.changed();
     }
     this.mark();
   }
