@@ -399,6 +399,19 @@ def test_names_are_shown_as_they_are(page: Page, kit: mt.MediaToolkit, sample_me
     expect(page.get_by_role("dialog")).to_contain_text("<i>tag</i>")
 
 
+def test_what_came_without_a_name_is_called_by_its_public_id(
+    page: Page, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    data = (sample_media / "horse.png").read_bytes()
+    kit.upload(data, public_id="drawn/horse-1")
+    kit.upload(data, public_id="vec", filename="v.png")
+    page.goto("/")
+    shows(page, "v", "horse-1")
+    tiles = page.get_by_role("option")
+    expect(tiles.nth(0)).to_have_attribute("title", "v\npublic_id: vec")
+    expect(tiles.nth(1)).to_have_attribute("title", "horse-1\npublic_id: drawn/horse-1")
+
+
 def test_the_theme_follows_the_system(browser: Browser, dashboard: Any) -> None:
     shades = {}
     for scheme in ("light", "dark"):

@@ -17,7 +17,7 @@ from media_toolkit.dashboard.asset_dialog import (
 from media_toolkit.dashboard.components.gallery import Tile, gallery
 from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
-from media_toolkit.dashboard.wording import facts, kind, literal, show_error
+from media_toolkit.dashboard.wording import facts, kind, literal, names, show_error
 from media_toolkit.errors import MediaToolkitError, listed
 from media_toolkit.samples import SAMPLE_MEDIA
 
@@ -216,6 +216,7 @@ def _tile(kit: MediaToolkit, token: str, asset: Asset) -> Tile:
     return Tile(
         id=token,
         name=asset.name,
+        names=names(asset),
         facts=facts(asset),
         label=kind(asset),
         thumbnail=None if asset.resource_type == "raw" else kit.url(asset, "thumbnail"),

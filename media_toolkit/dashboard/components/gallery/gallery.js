@@ -165,7 +165,7 @@ function drawTile(tile) {
   const name = element("div", "name", tile.name);
   name.dir = "auto";
   drawn.append(frame, name, element("div", "facts", tile.facts));
-  drawn.title = tile.name;
+  drawn.title = tile.names;
   drawn.setAttribute("role", "option");
   drawn.setAttribute("aria-label", `${tile.name}, ${tile.facts}`);
   return drawn;
