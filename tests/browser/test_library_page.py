@@ -155,6 +155,18 @@ def test_a_link_may_hold_every_word_of_the_filters(page: Page, pictures: mt.Medi
     expect(page.get_by_role("option")).to_have_count(4)
 
 
+@pytest.mark.parametrize("place", ["after:garbage", "before:", "garbage"])
+def test_a_link_with_a_damaged_place_leads_to_the_first_page(
+    page: Page, pictures: mt.MediaToolkit, place: str
+) -> None:
+    page.goto(f"/?user_id=ana&at={place}")
+    expect(page.get_by_text("This link leads to no page of the library")).to_be_visible()
+    expect(page.get_by_text("cursor")).to_have_count(0)
+    page.get_by_role("button", name="Go to the first page").click()
+    shows(page, "coffee", "rocket")
+    expect(page).to_have_url(re.compile(r"/\?user_id=ana$"))
+
+
 def test_filters_are_there_again_after_another_page(page: Page, pictures: mt.MediaToolkit) -> None:
     page.goto("/?user_id=bo&user_id=gone&tags=nobodys&resource_type=image")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()

@@ -18,7 +18,7 @@ from media_toolkit.dashboard.components.gallery import Tile, gallery
 from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import facts, kind, literal, names, show_error
-from media_toolkit.errors import MediaToolkitError, listed
+from media_toolkit.errors import FilterError, MediaToolkitError, listed
 from media_toolkit.samples import SAMPLE_MEDIA
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def _show(kit: MediaToolkit) -> None:
         _no_hits()
         return
     place = _place(filters)
-    page = kit.page(limit=PAGE_SIZE, **place, **filters)
+    try:
+        page = kit.page(limit=PAGE_SIZE, **place, **filters)
+    except FilterError:
+        # The filters were read by the count: it is the place that cannot be.
+        _unreadable_place()
+        return
     if place and (not page.items or page.previous_cursor is None):
         # What stood here has gone since, or this is the beginning, which may be longer by now.
         _turn_to_newest()
@@ -262,6 +267,13 @@ def _pager(page: Page, row: str) -> None:
     if st.button("Older →", key=f"older_{row}", disabled=older is None):
         st.query_params[_PLACE] = f"after:{older}"
         st.rerun()
+
+
+def _unreadable_place() -> None:
+    with st.container(border=True, horizontal_alignment="center", key="unreadable_place"):
+        st.subheader("This link leads to no page of the library", width="content")
+        st.markdown("Perhaps a part of it was lost on the way.", width="content")
+        st.button("Go to the first page", on_click=_turn_to_newest)
 
 
 def _no_hits() -> None:
