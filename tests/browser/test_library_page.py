@@ -155,6 +155,40 @@ def test_a_link_may_hold_every_word_of_the_filters(page: Page, pictures: mt.Medi
     expect(page.get_by_role("option")).to_have_count(4)
 
 
+def test_a_type_that_is_none_is_said_and_nothing_is_of_it(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/?resource_type=imgae&resource_type=imgae")
+    expect(page.get_by_text("Not a type: imgae")).to_be_visible()
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    wrong = page.get_by_role("button", name="imgae")
+    page.get_by_role("button", name="raw").click()
+    shows(page, "table")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_text("Not a type")).to_have_count(0)
+    expect(wrong).to_have_count(0)
+    shows(page, "table")
+    expect(page).to_have_url(re.compile(r"/\?resource_type=raw$"))
+    page.goto("/?resource_type=imgae")
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_role("option")).to_have_count(4)
+    expect(wrong).to_have_count(0)
+
+
+def test_every_chosen_tag_is_seen(page: Page, pictures: mt.MediaToolkit) -> None:
+    tags = [f"a rather long tag {number}" for number in range(4)]
+    pictures.edit(pictures.asset("rocket"), add_tags=tags)
+    page.goto("/?" + "&".join(f"tags={tag}" for tag in tags))
+    shows(page, "rocket")
+    box = page.get_by_test_id("stMultiSelect").first.bounding_box()
+    assert box is not None
+    for tag in tags:
+        chip = page.get_by_label(tag, exact=True).bounding_box()
+        assert chip is not None
+        assert box["x"] <= chip["x"] <= chip["x"] + chip["width"] <= box["x"] + box["width"]
+        assert chip["y"] + chip["height"] <= box["y"] + box["height"]
+
+
 @pytest.mark.parametrize("place", ["after:garbage", "before:", "garbage"])
 def test_a_link_with_a_damaged_place_leads_to_the_first_page(
     page: Page, pictures: mt.MediaToolkit, place: str

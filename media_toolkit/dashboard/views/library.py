@@ -92,6 +92,7 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
     """The filter words that are set."""
     # A shared URL may name somebody whose assets have gone: that is no hits, not everybody's.
     asked = [user for user in st.query_params.get_all("user_id") if user and user not in users]
+    types = [*RESOURCE_TYPES, *_unknown_types()]
     text_column, tag_column, user_column, type_column = st.columns([5, 4, 4, 5])
     text = text_column.text_input(
         "Search",
@@ -110,6 +111,8 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
         filter_mode="contains",
         # It would stand first, and Enter take all that was found.
         select_all=False,
+        # Else a third tag is hidden, and filters all the same.
+        wrap=True,
     )
     user_id = user_column.multiselect(
         "User",
@@ -119,9 +122,15 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
         placeholder="Everybody",
         filter_mode="contains",
         select_all=False,
+        wrap=True,
     )
     resource_type = type_column.pills(
-        "Type", RESOURCE_TYPES, selection_mode="multi", key="resource_type", bind="query-params"
+        "Type",
+        types,
+        selection_mode="multi",
+        key="resource_type",
+        bind="query-params",
+        wrap=True,
     )
     chosen = {
         "text": (text or "").strip(),
@@ -130,6 +139,13 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
         "resource_type": resource_type,
     }
     return {word: value for word, value in chosen.items() if value}
+
+
+def _unknown_types() -> list[str]:
+    """What a link takes for types and are none: as with users, nothing is of such a type."""
+    # Once removed, they are still in the URL that this run knows of.
+    asked = st.session_state.get("resource_type", st.query_params.get_all("resource_type"))
+    return list(dict.fromkeys(word for word in asked if word and word not in RESOURCE_TYPES))
 
 
 def _linked_filters() -> dict[str, Any]:
@@ -150,6 +166,8 @@ def _linked_filters() -> dict[str, Any]:
     parts = [f"And by this link: {', '.join(told)}"] if told else []
     if unknown:
         parts.append(f"Not a filter: {listed((f'**{literal(word)}**' for word in unknown), _TOLD)}")
+    if types := _unknown_types():
+        parts.append(f"Not a type: {listed((f'**{literal(word)}**' for word in types), _TOLD)}")
     if parts:
         with st.container(horizontal=True, vertical_alignment="center", key="linked_filters"):
             st.markdown(". ".join(parts), width="content")
@@ -162,6 +180,8 @@ def _told(value: Any) -> str:
 
 
 def _remove_linked_filters() -> None:
+    chosen = st.session_state.get("resource_type", [])
+    st.session_state["resource_type"] = [word for word in chosen if word in RESOURCE_TYPES]
     for word in list(st.query_params):
         if word not in (*_UNFILTERED, ASSET_PARAMETER):
             st.query_params.pop(word)
