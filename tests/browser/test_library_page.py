@@ -406,6 +406,33 @@ def test_a_double_click_opens_three_previews_metadata_and_urls_to_copy(
     other.close()
 
 
+def test_the_keyboard_goes_through_the_dialog_and_back_to_the_tile(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/")
+    tiles = page.get_by_role("option")
+    dialog = page.get_by_role("dialog")
+    tiles.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(dialog.locator("figure img")).to_have_count(3)
+    reached = [dialog.get_by_role("button", name="Close")]
+    for label in ("Preview", "Square", "Grayscale", "the original"):
+        reached.append(dialog.get_by_role("button", name=f"Copy the URL of {label}"))
+        reached.append(dialog.get_by_role("link", name=f"Visit the URL of {label}"))
+    for control in reached:
+        page.keyboard.press("Tab")
+        expect(control).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(tiles.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(tiles.nth(2)).to_be_focused()
+    tiles.nth(3).locator(".open").click()
+    expect(dialog).to_contain_text("rocket")
+    page.keyboard.press("Escape")
+    expect(tiles.nth(3)).to_be_focused()
+
+
 def test_a_raw_file_has_no_previews_and_says_so(page: Page, pictures: mt.MediaToolkit) -> None:
     page.goto("/")
     tile = page.get_by_role("option").filter(has_text="table")

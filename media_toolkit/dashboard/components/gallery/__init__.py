@@ -49,7 +49,7 @@ def gallery(tiles: Iterable[Tile], *, view: str, key: str) -> GalleryEvent:
         key: of the component in the session.
     """
     shown = list(tiles)
-    result = component("gallery")(
+    result = component("gallery", isolate_styles=False)(
         key=key,
         data={"view": view, "tiles": [asdict(tile) for tile in shown]},
         on_selection_change=no_reaction,
