@@ -375,6 +375,26 @@ def test_a_click_selects_and_the_keyboard_too(page: Page, pictures: mt.MediaTool
     expect(page.get_by_role("dialog")).to_contain_text("chelsea")
 
 
+def test_by_touch_one_is_told_to_tap(
+    browser: Browser, dashboard: Any, pictures: mt.MediaToolkit
+) -> None:
+    context = browser.new_context(
+        base_url=dashboard.url,
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+    )
+    page = context.new_page()
+    page.goto("/")
+    expect(page.get_by_text("Tap to select")).to_be_visible()
+    expect(page.get_by_text("Click to select")).to_be_hidden()
+    page.get_by_role("option").filter(has_text="rocket").tap()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.get_by_role("option").filter(has_text="coffee").locator(".open").tap()
+    expect(page.get_by_role("dialog")).to_contain_text("coffee")
+    context.close()
+
+
 def test_a_double_click_opens_three_previews_metadata_and_urls_to_copy(
     page: Page, pictures: mt.MediaToolkit, browser: Browser
 ) -> None:

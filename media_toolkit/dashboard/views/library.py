@@ -15,6 +15,7 @@ from media_toolkit.dashboard.asset_dialog import (
     show_asked_asset,
 )
 from media_toolkit.dashboard.components.gallery import Tile, gallery
+from media_toolkit.dashboard.heading import heading
 from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import facts, kind, literal, names, show_error
@@ -39,6 +40,15 @@ _PLACE = "at"
 _KNOWN = frozenset({*_UNFILTERED, *_LINKED, _PLACE, ASSET_PARAMETER})
 # Of a library with more tags, the others can be typed.
 _OFFERED_TAGS = 500
+# By a finger nobody double-clicks, but there each tile shows its "Open".
+_HINT = """<span class="by-mouse">Click to select, double-click to open</span>\
+<span class="by-touch">Tap to select</span>"""
+# The pills in the middle of the row of boxes, which are higher.
+_STYLE = """<style>
+.by-touch { display: none; }
+@media (hover: none) { .by-mouse { display: none; } .by-touch { display: inline; } }
+.st-key-resource_type [role="toolbar"] { min-height: 2.5rem; align-items: center; }
+</style>"""
 # A link may hold hundreds of values; the page tells of so many.
 _TOLD = 10
 _PLACED = "library_placed"
@@ -58,7 +68,7 @@ def show() -> None:
 
 
 def _show(kit: MediaToolkit) -> None:
-    st.title("Library")
+    heading("Library")
     try:
         users = [user for user, _ in kit.values("user_id")]
         tags = [tag for tag, _ in kit.facets("tags")["tags"]] if users else []
@@ -92,6 +102,7 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
     """The filter words that are set."""
     # A shared URL may name somebody whose assets have gone: that is no hits, not everybody's.
     asked = [user for user in st.query_params.get_all("user_id") if user and user not in users]
+    st.html(_STYLE)
     types = [*RESOURCE_TYPES, *_unknown_types()]
     text_column, tag_column, user_column, type_column = st.columns([5, 4, 4, 5])
     text = text_column.text_input(
@@ -262,7 +273,7 @@ def _selection(selected: list[Asset]) -> None:
     if selected:
         st.markdown(f"**{len(selected)} selected**", width="content")
     else:
-        st.caption("Click to select, double-click to open", width="content")
+        st.caption(_HINT, width="content", unsafe_allow_html=True)
     # Always there, so that nothing jumps at the first click.
     if st.button("Open", disabled=len(selected) != 1):
         ask_to_open(selected[0])
