@@ -24,6 +24,8 @@ from media_toolkit.response import (
 )
 
 RESOURCE_TYPES = ("image", "video", "raw")
+# What the SDKs, and this package, call bytes that come without a name.
+_UNNAMED = "file"
 _DELIVERY_TYPE = re.compile(r"[a-z_]{1,40}")
 
 
@@ -164,7 +166,9 @@ class Asset:
     @property
     def name(self) -> str:
         """What a person calls it: the original file's name, or the last part of the public_id."""
-        return self.original_filename or self.public_id.rpartition("/")[2]
+        if self.original_filename and self.original_filename != _UNNAMED:
+            return self.original_filename
+        return self.public_id.rpartition("/")[2]
 
     @property
     def identity(self) -> tuple[str, str, str]:

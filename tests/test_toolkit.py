@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -304,6 +305,19 @@ def test_the_doctor_says_what_is_wrong(kit: mt.MediaToolkit) -> None:
     assert not diagnosis.is_well
     assert [f.check for f in diagnosis.findings if f.state == "error"] == ["Cloudinary"]
     assert "CLOUDINARY_URL" in str(diagnosis)
+
+
+def test_the_doctor_gives_up_on_a_cloudinary_that_hangs(
+    kit: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("media_toolkit.cloud.client.PING_S", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"cloudinary://1:x@demo?upload_prefix=http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = mt.Settings(cloudinary_url=url, database_url=kit._database.pooled_url)
+        with mt.connect(settings, user_id="ana") as other:
+            (finding,) = (f for f in other.doctor().findings if f.check == "Cloudinary")
+    assert finding.state == "error"
+    assert finding.detail == "Cloudinary did not answer within 2 seconds"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ MAX_PUBLIC_ID_CHARS = 255
 CONNECTIONS = 32
 # A limit that is reset later than this is the caller's to wait for.
 MAX_PAUSE_S = 8
+# Somebody looks on.
+PING_S = 10
 
 
 class CloudClient:
@@ -255,12 +257,17 @@ class CloudClient:
         return self._administer("POST", "triggers", event_type, fields=fields)
 
     def ping(self) -> None:
-        """Check address, key and secret with one Admin API call.
+        """Check address, key and secret with one Admin API call, within `PING_S` seconds.
 
         Raises:
             SettingsError: when Cloudinary refuses the key. CloudUnavailable: when unreachable.
         """
-        self._administer("GET", "ping", "ping", attempts=1)
+        try:
+            self._administer("GET", "ping", "ping", attempts=1, timeout=PING_S)
+        except CloudUnavailable as error:
+            if isinstance(error.__cause__, urllib3.exceptions.TimeoutError):
+                error.message = f"Cloudinary did not answer within {PING_S} seconds"
+            raise
 
     def close(self) -> None:
         """Close the connections."""

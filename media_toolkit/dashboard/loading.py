@@ -11,6 +11,7 @@ import streamlit as st
 # page that is there in half a second would only flicker by.
 _STYLE = """
 <style>
+[data-testid="stLayoutWrapper"]:has(> .st-key-loading) { position: absolute; }
 .st-key-loading {
   position: fixed; left: 1.5rem; bottom: 1.5rem; z-index: 100; width: auto;
   pointer-events: none; gap: 0;

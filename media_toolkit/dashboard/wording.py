@@ -64,6 +64,13 @@ def kind(asset: Asset) -> str:
     return (asset.format or asset.resource_type).upper()
 
 
+def names(asset: Asset) -> str:
+    """All that an asset is called, for a tooltip: the public_id too where that is another."""
+    if asset.name == asset.public_id:
+        return asset.name
+    return f"{asset.name}\npublic_id: {asset.public_id}"
+
+
 def facts(asset: Asset) -> str:
     """The line below a name: "JPG · 640 × 427", "MP4 · 1:15", "CSV · 2.1 KB"."""
     parts = [kind(asset)]

@@ -20,6 +20,25 @@ def test_a_working_stack_is_said_to_work(page: Page, kit: mt.MediaToolkit) -> No
     assert kit.account.api_secret.get_secret_value() not in page.content()
 
 
+def test_no_title_jumps_from_page_to_page(page: Page, kit: mt.MediaToolkit) -> None:
+    kit.upload(b"a", filename="a.txt", resource_type="raw")
+    tops = {}
+    # Measured once the whole page is there: what is above a title may come after it.
+    for path, title, last in (
+        ("/", "Library", "1–1 of 1"),
+        ("/upload", "Upload", "They go from this browser"),
+        ("/health", "Health", "Where the data is"),
+    ):
+        page.goto(path)
+        expect(page.get_by_text(last)).to_be_visible()
+        expect(page.get_by_role("link", name="Library")).to_be_visible()
+        page.wait_for_timeout(300)
+        box = page.get_by_role("heading", name=title, exact=True).bounding_box()
+        assert box is not None
+        tops[path] = box["y"]
+    assert len(set(tops.values())) == 1, tops
+
+
 def test_signed_uploads_are_told_in_the_browsers_time(
     browser: Browser, dashboard: Any, kit: mt.MediaToolkit
 ) -> None:

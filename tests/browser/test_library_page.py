@@ -155,6 +155,52 @@ def test_a_link_may_hold_every_word_of_the_filters(page: Page, pictures: mt.Medi
     expect(page.get_by_role("option")).to_have_count(4)
 
 
+def test_a_type_that_is_none_is_said_and_nothing_is_of_it(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/?resource_type=imgae&resource_type=imgae")
+    expect(page.get_by_text("Not a type: imgae")).to_be_visible()
+    expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+    wrong = page.get_by_role("button", name="imgae")
+    page.get_by_role("button", name="raw").click()
+    shows(page, "table")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.get_by_text("Not a type")).to_have_count(0)
+    expect(wrong).to_have_count(0)
+    shows(page, "table")
+    expect(page).to_have_url(re.compile(r"/\?resource_type=raw$"))
+    page.goto("/?resource_type=imgae")
+    page.get_by_role("button", name="Clear filters").click()
+    expect(page.get_by_role("option")).to_have_count(4)
+    expect(wrong).to_have_count(0)
+
+
+def test_every_chosen_tag_is_seen(page: Page, pictures: mt.MediaToolkit) -> None:
+    tags = [f"a rather long tag {number}" for number in range(4)]
+    pictures.edit(pictures.asset("rocket"), add_tags=tags)
+    page.goto("/?" + "&".join(f"tags={tag}" for tag in tags))
+    shows(page, "rocket")
+    box = page.get_by_test_id("stMultiSelect").first.bounding_box()
+    assert box is not None
+    for tag in tags:
+        chip = page.get_by_label(tag, exact=True).bounding_box()
+        assert chip is not None
+        assert box["x"] <= chip["x"] <= chip["x"] + chip["width"] <= box["x"] + box["width"]
+        assert chip["y"] + chip["height"] <= box["y"] + box["height"]
+
+
+@pytest.mark.parametrize("place", ["after:garbage", "before:", "garbage"])
+def test_a_link_with_a_damaged_place_leads_to_the_first_page(
+    page: Page, pictures: mt.MediaToolkit, place: str
+) -> None:
+    page.goto(f"/?user_id=ana&at={place}")
+    expect(page.get_by_text("This link leads to no page of the library")).to_be_visible()
+    expect(page.get_by_text("cursor")).to_have_count(0)
+    page.get_by_role("button", name="Go to the first page").click()
+    shows(page, "coffee", "rocket")
+    expect(page).to_have_url(re.compile(r"/\?user_id=ana$"))
+
+
 def test_filters_are_there_again_after_another_page(page: Page, pictures: mt.MediaToolkit) -> None:
     page.goto("/?user_id=bo&user_id=gone&tags=nobodys&resource_type=image")
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
@@ -220,6 +266,64 @@ def test_forty_eight_to_a_page_newest_first(
     expect(page.get_by_text("44–45 of 45").first).to_be_visible()
 
 
+def test_who_comes_back_to_a_view_finds_nothing_selected(
+    page: Page, kit: mt.MediaToolkit, tmp_path: Path
+) -> None:
+    for number in range(50):
+        Image.new("RGB", (40, 30), (number * 5, 90, 90)).save(tmp_path / f"{number:02}.png")
+    kit.ingest(tmp_path, progress=False, threads=1)
+    page.goto("/")
+    tiles = page.get_by_role("option")
+    marked = page.locator("[aria-selected=true]")
+    image = page.get_by_role("button", name="image")
+
+    def select_two() -> None:
+        expect(tiles).to_have_count(48)
+        tiles.nth(0).click()
+        tiles.nth(2).click()
+        expect(page.get_by_text("2 selected")).to_be_visible()
+
+    def nothing_is_selected() -> None:
+        expect(tiles).to_have_count(48)
+        expect(page.get_by_text("Click to select")).to_be_visible()
+        expect(marked).to_have_count(0)
+
+    for come_back in (page.go_back, page.get_by_role("button", name="← Newer").first.click):
+        select_two()
+        page.get_by_role("button", name="Older →").first.click()
+        shows(page, "01", "00")
+        come_back()
+        nothing_is_selected()
+    select_two()
+    for url in (r"/\?resource_type=image$", r"/$"):
+        image.click()
+        expect(page).to_have_url(re.compile(url))
+        nothing_is_selected()
+    # And what is selected then is so for both.
+    tiles.nth(7).click()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    expect(marked).to_have_count(1)
+
+
+def test_what_has_gone_is_no_longer_selected_when_it_comes_back(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/")
+    page.get_by_role("option").filter(has_text="rocket").click()
+    page.get_by_role("option").filter(has_text="coffee").click()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    rocket = pictures.asset("rocket")
+    for change, shown in ((pictures.delete, 3), (pictures.restore, 4)):
+        change(rocket)
+        # The page is drawn anew once a dialog closes.
+        page.get_by_role("option").filter(has_text="chelsea").locator(".open").click()
+        expect(page.get_by_role("dialog")).to_contain_text("A cat")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("option")).to_have_count(shown)
+        expect(page.get_by_text("1 selected")).to_be_visible()
+        expect(page.locator("[aria-selected=true]")).to_have_count(1)
+
+
 def test_a_page_further_begins_below_the_header(
     page: Page, kit: mt.MediaToolkit, tmp_path: Path
 ) -> None:
@@ -271,6 +375,26 @@ def test_a_click_selects_and_the_keyboard_too(page: Page, pictures: mt.MediaTool
     expect(page.get_by_role("dialog")).to_contain_text("chelsea")
 
 
+def test_by_touch_one_is_told_to_tap(
+    browser: Browser, dashboard: Any, pictures: mt.MediaToolkit
+) -> None:
+    context = browser.new_context(
+        base_url=dashboard.url,
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+    )
+    page = context.new_page()
+    page.goto("/")
+    expect(page.get_by_text("Tap to select")).to_be_visible()
+    expect(page.get_by_text("Click to select")).to_be_hidden()
+    page.get_by_role("option").filter(has_text="rocket").tap()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.get_by_role("option").filter(has_text="coffee").locator(".open").tap()
+    expect(page.get_by_role("dialog")).to_contain_text("coffee")
+    context.close()
+
+
 def test_a_double_click_opens_three_previews_metadata_and_urls_to_copy(
     page: Page, pictures: mt.MediaToolkit, browser: Browser
 ) -> None:
@@ -300,6 +424,33 @@ def test_a_double_click_opens_three_previews_metadata_and_urls_to_copy(
     other.goto(shared)
     expect(other.get_by_role("dialog")).to_contain_text("rocket")
     other.close()
+
+
+def test_the_keyboard_goes_through_the_dialog_and_back_to_the_tile(
+    page: Page, pictures: mt.MediaToolkit
+) -> None:
+    page.goto("/")
+    tiles = page.get_by_role("option")
+    dialog = page.get_by_role("dialog")
+    tiles.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(dialog.locator("figure img")).to_have_count(3)
+    reached = [dialog.get_by_role("button", name="Close")]
+    for label in ("Preview", "Square", "Grayscale", "the original"):
+        reached.append(dialog.get_by_role("button", name=f"Copy the URL of {label}"))
+        reached.append(dialog.get_by_role("link", name=f"Visit the URL of {label}"))
+    for control in reached:
+        page.keyboard.press("Tab")
+        expect(control).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(tiles.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(tiles.nth(2)).to_be_focused()
+    tiles.nth(3).locator(".open").click()
+    expect(dialog).to_contain_text("rocket")
+    page.keyboard.press("Escape")
+    expect(tiles.nth(3)).to_be_focused()
 
 
 def test_a_raw_file_has_no_previews_and_says_so(page: Page, pictures: mt.MediaToolkit) -> None:
@@ -339,6 +490,19 @@ def test_names_are_shown_as_they_are(page: Page, kit: mt.MediaToolkit, sample_me
     page.get_by_role("option").dblclick()
     expect(page.get_by_role("dialog").get_by_role("heading")).to_have_text(nasty)
     expect(page.get_by_role("dialog")).to_contain_text("<i>tag</i>")
+
+
+def test_what_came_without_a_name_is_called_by_its_public_id(
+    page: Page, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    data = (sample_media / "horse.png").read_bytes()
+    kit.upload(data, public_id="drawn/horse-1")
+    kit.upload(data, public_id="vec", filename="v.png")
+    page.goto("/")
+    shows(page, "v", "horse-1")
+    tiles = page.get_by_role("option")
+    expect(tiles.nth(0)).to_have_attribute("title", "v\npublic_id: vec")
+    expect(tiles.nth(1)).to_have_attribute("title", "horse-1\npublic_id: drawn/horse-1")
 
 
 def test_the_theme_follows_the_system(browser: Browser, dashboard: Any) -> None:

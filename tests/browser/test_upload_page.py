@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import requests
 from playwright.sync_api import Locator, Page, Request, Route, expect
 
 import media_toolkit as mt
@@ -140,6 +141,73 @@ def test_an_upload_under_way_can_be_cancelled_and_begun_again(
     finished(upload_page, "0 uploaded, 1 cancelled")
     upload_page.unroute("**/v1_1/**")
     upload_page.get_by_role("button", name="Try again: coffee.png").click()
+    finished(upload_page, "1 uploaded")
+    assert kit.count() == 1
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_cancelled_before_it_is_signed_it_is_never_sent(
+    upload_page: Page,
+    kit: mt.MediaToolkit,
+    sample_media: Path,
+    complaints: list[str],
+    is_busy: bool,
+) -> None:
+    held: list[Route] = []
+    sent: list[str] = []
+    upload_page.on("request", lambda request: sent.append(request.url))
+    # Held, or told to ask again in a minute.
+    upload_page.route(
+        "**/generate-signature",
+        lambda route: (
+            route.fulfill(status=429, headers={"Retry-After": "60"}, body="{}")
+            if is_busy
+            else held.append(route)
+        ),
+    )
+    with upload_page.expect_event("response" if is_busy else "request"):
+        choose(upload_page, sample_media / "coffee.png")
+    expect(row(upload_page, "coffee.png")).to_contain_text("Signing")
+    upload_page.get_by_role("button", name="Cancel: coffee.png").click()
+    finished(upload_page, "0 uploaded, 1 cancelled")
+    upload_page.unroute("**/generate-signature")
+    choose(upload_page, sample_media / "rocket.jpg")
+    finished(upload_page, "1 uploaded, 1 cancelled")
+    assert sum("/v1_1/" in url for url in sent) == 1
+    assert kit.count() == 1
+    upload_page.get_by_role("button", name="Try again: coffee.png").click()
+    finished(upload_page, "2 uploaded")
+    assert all("429" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_cancelled_once_all_is_sent_says_that_cloudinary_may_keep_it(
+    upload_page: Page, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    account = kit.account
+    faults = f"{account.upload_prefix}/v1_1/{account.cloud_name}/_faults"
+    key = (account.api_key, account.api_secret.get_secret_value())
+    slow = {"latency": 600, "path": "/upload", "method": "POST"}
+    requests.post(faults, json=slow, auth=key, timeout=30)
+    try:
+        choose(upload_page, sample_media / "coffee.png")
+        expect(row(upload_page, "coffee.png")).to_contain_text("Cloudinary is reading it")
+        upload_page.get_by_role("button", name="Cancel: coffee.png").click()
+        expect(row(upload_page, "coffee.png")).to_contain_text("Cloudinary may keep it")
+    finally:
+        requests.delete(faults, auth=key, timeout=30)
+
+
+def test_what_is_in_cloudinary_already_cannot_be_cancelled(
+    upload_page: Page, kit: mt.MediaToolkit, sample_media: Path
+) -> None:
+    held: list[Route] = []
+    upload_page.route(f"**{SAVED}", lambda route: held.append(route))
+    choose(upload_page, sample_media / "coffee.png")
+    expect(row(upload_page, "coffee.png")).to_contain_text("It is in Cloudinary. Saving …")
+    expect(upload_page.get_by_role("button", name="Cancel")).to_have_count(0)
+    for route in held:
+        route.continue_()
     finished(upload_page, "1 uploaded")
     assert kit.count() == 1
 

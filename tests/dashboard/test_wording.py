@@ -45,5 +45,19 @@ def test_the_line_below_a_name_says_what_matters_for_its_type() -> None:
     assert line("raw", bytes=2100) == "RAW · 2.1 KB"
 
 
+def test_an_asset_is_known_by_its_file_and_by_its_public_id() -> None:
+    def asset(public_id: str, filename: str | None) -> Asset:
+        url = "https://res.cloudinary.com/demo/image/upload/a"
+        response = {"public_id": public_id, "resource_type": "image", "secure_url": url}
+        return Asset.from_response(response | {"original_filename": filename}, "ana")
+
+    assert wording.names(asset("vec", "v")) == "v\npublic_id: vec"
+    assert wording.names(asset("sights/eye", "eye")) == "eye\npublic_id: sights/eye"
+    assert wording.names(asset("eye", "eye")) == "eye"
+    # Bytes that come without a name are sent as "file".
+    for unnamed in ("file", "", None):
+        assert wording.names(asset("made/by-bytes", unnamed)).startswith("by-bytes\n")
+
+
 def test_text_for_markdown_is_escaped_and_of_one_line() -> None:
     assert wording.literal("a*b_:red[c]\n$x$") == r"a\*b\_\:red\[c\] \$x\$"

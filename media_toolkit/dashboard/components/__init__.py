@@ -15,14 +15,23 @@ _HERE = Path(__file__).resolve().parent
 
 
 @cache
-def component(name: str) -> ComponentRenderer:
-    """The component in the folder `name`, of `<name>.html`, `.css` and `.js`; read once."""
+def component(name: str, *, isolate_styles: bool = True) -> ComponentRenderer:
+    """The component in the folder `name`, of `<name>.html`, `.css` and `.js`; read once.
+
+    Args:
+        isolate_styles: in a shadow root, into which Streamlit's dialogs neither let the keyboard
+            nor give the focus back; without one, the css must name the component in each rule.
+    """
 
     def text(kind: str) -> str:
         return (_HERE / name / f"{name}.{kind}").read_text(encoding="utf-8")
 
     return st.components.v2.component(
-        f"media_toolkit_{name}", html=text("html"), css=text("css"), js=text("js")
+        f"media_toolkit_{name}",
+        html=text("html"),
+        css=text("css"),
+        js=text("js"),
+        isolate_styles=isolate_styles,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from media_toolkit.dashboard.fact_table import show_facts
+from media_toolkit.dashboard.heading import heading
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import browser_zone, literal, show_error
 from media_toolkit.errors import MediaToolkitError
@@ -27,9 +28,7 @@ def show() -> None:
 
 
 def _show(kit: MediaToolkit) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.title("Health", width="stretch")
-        st.button("Check again")
+    heading("Health").button("Check again")
     with st.spinner("Checking …"):
         diagnosis = kit.doctor()
     if diagnosis.is_well:

@@ -15,10 +15,11 @@ from media_toolkit.dashboard.asset_dialog import (
     show_asked_asset,
 )
 from media_toolkit.dashboard.components.gallery import Tile, gallery
+from media_toolkit.dashboard.heading import heading
 from media_toolkit.dashboard.loading import loading
 from media_toolkit.dashboard.session import acting_kit
-from media_toolkit.dashboard.wording import facts, kind, literal, show_error
-from media_toolkit.errors import MediaToolkitError, listed
+from media_toolkit.dashboard.wording import facts, kind, literal, names, show_error
+from media_toolkit.errors import FilterError, MediaToolkitError, listed
 from media_toolkit.samples import SAMPLE_MEDIA
 
 if TYPE_CHECKING:
@@ -39,9 +40,19 @@ _PLACE = "at"
 _KNOWN = frozenset({*_UNFILTERED, *_LINKED, _PLACE, ASSET_PARAMETER})
 # Of a library with more tags, the others can be typed.
 _OFFERED_TAGS = 500
+# By a finger nobody double-clicks, but there each tile shows its "Open".
+_HINT = """<span class="by-mouse">Click to select, double-click to open</span>\
+<span class="by-touch">Tap to select</span>"""
+# The pills in the middle of the row of boxes, which are higher.
+_STYLE = """<style>
+.by-touch { display: none; }
+@media (hover: none) { .by-mouse { display: none; } .by-touch { display: inline; } }
+.st-key-resource_type [role="toolbar"] { min-height: 2.5rem; align-items: center; }
+</style>"""
 # A link may hold hundreds of values; the page tells of so many.
 _TOLD = 10
 _PLACED = "library_placed"
+_SHOWN = "library_shown"
 _CLEARINGS = "library_clearings"
 
 
@@ -57,7 +68,7 @@ def show() -> None:
 
 
 def _show(kit: MediaToolkit) -> None:
-    st.title("Library")
+    heading("Library")
     try:
         users = [user for user, _ in kit.values("user_id")]
         tags = [tag for tag, _ in kit.facets("tags")["tags"]] if users else []
@@ -74,7 +85,12 @@ def _show(kit: MediaToolkit) -> None:
         _no_hits()
         return
     place = _place(filters)
-    page = kit.page(limit=PAGE_SIZE, **place, **filters)
+    try:
+        page = kit.page(limit=PAGE_SIZE, **place, **filters)
+    except FilterError:
+        # The filters were read by the count: it is the place that cannot be.
+        _unreadable_place()
+        return
     if place and (not page.items or page.previous_cursor is None):
         # What stood here has gone since, or this is the beginning, which may be longer by now.
         _turn_to_newest()
@@ -86,6 +102,8 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
     """The filter words that are set."""
     # A shared URL may name somebody whose assets have gone: that is no hits, not everybody's.
     asked = [user for user in st.query_params.get_all("user_id") if user and user not in users]
+    st.html(_STYLE)
+    types = [*RESOURCE_TYPES, *_unknown_types()]
     text_column, tag_column, user_column, type_column = st.columns([5, 4, 4, 5])
     text = text_column.text_input(
         "Search",
@@ -104,6 +122,8 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
         filter_mode="contains",
         # It would stand first, and Enter take all that was found.
         select_all=False,
+        # Else a third tag is hidden, and filters all the same.
+        wrap=True,
     )
     user_id = user_column.multiselect(
         "User",
@@ -113,9 +133,15 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
         placeholder="Everybody",
         filter_mode="contains",
         select_all=False,
+        wrap=True,
     )
     resource_type = type_column.pills(
-        "Type", RESOURCE_TYPES, selection_mode="multi", key="resource_type", bind="query-params"
+        "Type",
+        types,
+        selection_mode="multi",
+        key="resource_type",
+        bind="query-params",
+        wrap=True,
     )
     chosen = {
         "text": (text or "").strip(),
@@ -124,6 +150,13 @@ def _filter_bar(users: list[str], tags: list[str]) -> dict[str, Any]:
         "resource_type": resource_type,
     }
     return {word: value for word, value in chosen.items() if value}
+
+
+def _unknown_types() -> list[str]:
+    """What a link takes for types and are none: as with users, nothing is of such a type."""
+    # Once removed, they are still in the URL that this run knows of.
+    asked = st.session_state.get("resource_type", st.query_params.get_all("resource_type"))
+    return list(dict.fromkeys(word for word in asked if word and word not in RESOURCE_TYPES))
 
 
 def _linked_filters() -> dict[str, Any]:
@@ -144,6 +177,8 @@ def _linked_filters() -> dict[str, Any]:
     parts = [f"And by this link: {', '.join(told)}"] if told else []
     if unknown:
         parts.append(f"Not a filter: {listed((f'**{literal(word)}**' for word in unknown), _TOLD)}")
+    if types := _unknown_types():
+        parts.append(f"Not a type: {listed((f'**{literal(word)}**' for word in types), _TOLD)}")
     if parts:
         with st.container(horizontal=True, vertical_alignment="center", key="linked_filters"):
             st.markdown(". ".join(parts), width="content")
@@ -156,6 +191,8 @@ def _told(value: Any) -> str:
 
 
 def _remove_linked_filters() -> None:
+    chosen = st.session_state.get("resource_type", [])
+    st.session_state["resource_type"] = [word for word in chosen if word in RESOURCE_TYPES]
     for word in list(st.query_params):
         if word not in (*_UNFILTERED, ASSET_PARAMETER):
             st.query_params.pop(word)
@@ -187,6 +224,11 @@ def _shelf(kit: MediaToolkit, page: Page, total: Count, view: str) -> None:
     """Gallery, selection and pager; selecting reruns only this and asks no database."""
     bar = st.container(horizontal=True, vertical_alignment="center", key="shelf_bar")
     assets = {asset_token(asset): asset for asset in page.items}
+    if st.session_state.setdefault(_SHOWN, view) != view:
+        st.session_state[_SHOWN] = view
+        # Who comes back to a view finds nothing selected: the session may still hold what was
+        # selected there, the browser does not.
+        _clear_selection()
     clearings = st.session_state.get(_CLEARINGS, 0)
     event = gallery(
         [_tile(kit, token, asset) for token, asset in assets.items()],
@@ -210,6 +252,7 @@ def _tile(kit: MediaToolkit, token: str, asset: Asset) -> Tile:
     return Tile(
         id=token,
         name=asset.name,
+        names=names(asset),
         facts=facts(asset),
         label=kind(asset),
         thumbnail=None if asset.resource_type == "raw" else kit.url(asset, "thumbnail"),
@@ -230,7 +273,7 @@ def _selection(selected: list[Asset]) -> None:
     if selected:
         st.markdown(f"**{len(selected)} selected**", width="content")
     else:
-        st.caption("Click to select, double-click to open", width="content")
+        st.caption(_HINT, width="content", unsafe_allow_html=True)
     # Always there, so that nothing jumps at the first click.
     if st.button("Open", disabled=len(selected) != 1):
         ask_to_open(selected[0])
@@ -255,6 +298,13 @@ def _pager(page: Page, row: str) -> None:
     if st.button("Older →", key=f"older_{row}", disabled=older is None):
         st.query_params[_PLACE] = f"after:{older}"
         st.rerun()
+
+
+def _unreadable_place() -> None:
+    with st.container(border=True, horizontal_alignment="center", key="unreadable_place"):
+        st.subheader("This link leads to no page of the library", width="content")
+        st.markdown("Perhaps a part of it was lost on the way.", width="content")
+        st.button("Go to the first page", on_click=_turn_to_newest)
 
 
 def _no_hits() -> None:

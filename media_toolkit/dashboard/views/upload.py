@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from media_toolkit.dashboard.components.direct_upload import direct_upload
+from media_toolkit.dashboard.heading import heading
 from media_toolkit.dashboard.session import acting_kit
 from media_toolkit.dashboard.wording import literal, show_error
 from media_toolkit.errors import MediaToolkitError
@@ -17,7 +18,7 @@ def show() -> None:
     except MediaToolkitError as error:
         show_error(error)
         return
-    st.title("Upload")
+    heading("Upload")
     st.markdown(
         f"What you upload is saved as {literal(kit.identity.user_id)}’s and shown in the library."
     )

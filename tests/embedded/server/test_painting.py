@@ -183,6 +183,18 @@ def test_automatic_gravity_finds_the_part_with_detail(painted: Callable) -> None
     assert high - low > 100
 
 
+@pytest.mark.parametrize("size", [(20, 4000), (4000, 20), (1, 4000), (4000, 1), (1, 1)])
+def test_automatic_gravity_takes_a_picture_of_any_shape(
+    painted: Callable, size: tuple[int, int]
+) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", size, RED).save(out, "PNG")
+    for crop in ("fill", "thumb", "auto", "lfill", "crop"):
+        cut = painted(out.getvalue(), f"c_{crop},g_auto,w_60,h_60")
+        assert near(cut.convert("RGB").getpixel((cut.width // 2, cut.height // 2)), RED)
+    assert painted(out.getvalue(), "c_fill_pad,g_auto,w_60,h_60").size == (60, 60)
+
+
 def test_automatic_gravity_keeps_a_face(painted: Callable, sample_media: Path) -> None:
     data = (sample_media / "astronaut.png").read_bytes()
     whole = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=float)

@@ -3,6 +3,7 @@ const ACCEPTED = "Only pictures, videos and sounds can be uploaded";
 // The endpoints' own hint is for programs.
 const SIGNED_OUT =
   "you are no longer signed in. Sign in again in another tab of this browser, then try again here";
+const KEPT = "Cancelled, but all of it had been sent: Cloudinary may keep it";
 // Browsers know no type for these, but Cloudinary does.
 const KNOWN_ENDINGS = {
   image: ["avif", "heic", "heif", "jp2", "jxl", "psd", "tif", "tiff", "webp"],
@@ -50,7 +51,7 @@ class Upload {
   constructor(file) {
     this.file = file;
     this.response = null;
-    this.request = null;
+    this.aborter = new AbortController();
     this.canRetry = false;
     this.draw();
     this.queue();
@@ -66,21 +67,24 @@ class Upload {
   }
 
   async run() {
+    this.aborter = new AbortController();
+    const { signal } = this.aborter;
     try {
       this.become("under-way", "Signing …");
       // Uploaded but not saved, at the first try: only saving is left to do.
-      this.response ??= await this.send(await askForSignature(this.kind));
-      this.become("under-way", "Saving …");
+      this.response ??= await this.send(await askForSignature(this.kind, signal), signal);
+      this.become("under-way", "It is in Cloudinary. Saving …");
       await save(this.response);
       this.become("saved", "Saved");
     } catch (error) {
-      if (error instanceof Cancelled) this.become("cancelled", "Cancelled");
+      if (error instanceof Cancelled) this.become("cancelled", error.message);
       else if (error instanceof Refused) this.fail(error.message, error.canRetry);
       else this.fail(`Unexpected: ${error}`, true);
     }
   }
 
-  send({ fields, upload_url }) {
+  send({ fields, upload_url }, signal) {
+    signal.throwIfAborted();
     const form = new FormData();
     // The file last, so that its parameters are known when it arrives.
     for (const [name, value] of Object.entries(fields)) {
@@ -88,11 +92,13 @@ class Upload {
     }
     form.append("file", this.file, this.file.name);
     const request = new XMLHttpRequest();
-    this.request = request;
+    let isSent = false;
+    signal.onabort = () => request.abort();
     return new Promise((resolve, reject) => {
       request.open("POST", upload_url.replace(/\/\w+\/upload$/, `/${this.kind}/upload`));
       request.upload.onprogress = ({ loaded, total }) => this.progress(loaded / total);
-      request.onabort = () => reject(new Cancelled());
+      request.upload.onload = () => (isSent = true);
+      request.onabort = () => reject(isSent ? new Cancelled(KEPT) : signal.reason);
       request.onerror = () =>
         reject(new Refused("The connection to Cloudinary broke off. Check the network and the file."));
       request.onload = () => {
@@ -103,7 +109,7 @@ class Upload {
         reject(new Refused(`Cloudinary refused it: ${reason}`, request.status !== 400));
       };
       request.send(form);
-    }).finally(() => (this.request = null));
+    });
   }
 
   progress(part) {
@@ -119,7 +125,8 @@ class Upload {
   become(state, words) {
     this.state = state;
     this.row.className = `row ${state}`;
-    this.cancel.hidden = state !== "waiting" && state !== "under-way";
+    // What is in Cloudinary already can only be saved, or be lost sight of.
+    this.cancel.hidden = IDLE.has(state) || this.response !== null;
     this.again.hidden = !this.canRetry && state !== "cancelled";
     if (state === "waiting") this.bar.value = 0;
     this.say(words);
@@ -150,8 +157,8 @@ class Upload {
       work();
     });
     this.cancel = this.button("Cancel", () => {
-      if (this.request) this.request.abort();
-      else if (this.state === "waiting") this.become("cancelled", "Cancelled");
+      if (this.state === "waiting") this.become("cancelled", "Cancelled");
+      else this.aborter.abort(new Cancelled("Cancelled"));
     });
     const actions = element("div", "actions");
     actions.append(this.again, this.cancel);
@@ -242,8 +249,9 @@ function show() {
   find(".tidy").hidden = isBusy;
 }
 
-async function askForSignature(kind) {
-  const answer = await post("/generate-signature", { resource_type: kind }, "sign this upload");
+async function askForSignature(kind, signal) {
+  const asked = { resource_type: kind };
+  const answer = await post("/generate-signature", asked, "sign this upload", signal);
   if (!answer.success) throw new Refused(`It could not be signed: ${inWords(answer)}`);
   return answer;
 }
@@ -253,11 +261,12 @@ async function save(response) {
   if (!answer.success) throw new Refused(`Uploaded, but not saved: ${inWords(answer)}`);
 }
 
-async function post(path, body, purpose) {
+async function post(path, body, purpose, signal = undefined) {
   const request = {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
+    signal,
   };
   let answer;
   // Many files at once meet the limit of calls a minute: then they wait their turn.
@@ -265,14 +274,22 @@ async function post(path, body, purpose) {
     try {
       answer = await fetch(path, request);
     } catch {
+      signal?.throwIfAborted();
       throw new Refused(`The dashboard could not be reached to ${purpose}. Is it still running?`);
     }
     if (answer.status !== 429) break;
     const seconds = Number(answer.headers.get("Retry-After")) || 1;
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await pause(seconds, signal);
   }
   if (answer.status === 401) return { error: SIGNED_OUT };
   return { error: `the dashboard answered ${answer.status}`, ...parsed(await answer.text()) };
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    setTimeout(resolve, seconds * 1000);
+    if (signal) signal.onabort = () => reject(signal.reason);
+  });
 }
 
 function inWords({ error, hint }) {

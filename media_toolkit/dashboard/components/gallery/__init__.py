@@ -15,7 +15,7 @@ class Tile:
 
     Attributes:
         id: what the gallery reports back when the tile is selected or opened.
-        name: shown below the picture. facts: shown below the name.
+        name: shown below the picture. names: the tooltip. facts: shown below the name.
         label: stands in for the picture where there is none, or where it cannot be loaded.
         thumbnail: delivery URL, or None where there is no picture.
         is_video: whether the picture is a video's poster.
@@ -23,6 +23,7 @@ class Tile:
 
     id: str
     name: str
+    names: str
     facts: str
     label: str
     thumbnail: str | None
@@ -48,7 +49,7 @@ def gallery(tiles: Iterable[Tile], *, view: str, key: str) -> GalleryEvent:
         key: of the component in the session.
     """
     shown = list(tiles)
-    result = component("gallery")(
+    result = component("gallery", isolate_styles=False)(
         key=key,
         data={"view": view, "tiles": [asdict(tile) for tile in shown]},
         on_selection_change=no_reaction,

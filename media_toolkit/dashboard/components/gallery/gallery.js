@@ -25,7 +25,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 class Gallery {
   constructor(parentElement) {
     this.list = parentElement.querySelector(".tiles");
-    this.host = parentElement.host ?? parentElement;
+    this.root = parentElement.querySelector(".media-toolkit-gallery");
     this.view = null;
     this.drawn = "";
     this.tiles = [];
@@ -33,7 +33,7 @@ class Gallery {
     this.current = 0;
     this.anchor = 0;
     this.timer = 0;
-    this.list.setAttribute("aria-describedby", "keys");
+    this.list.setAttribute("aria-describedby", "gallery-keys");
     this.list.onclick = (event) => this.clicked(event);
     this.list.ondblclick = (event) => this.withTile(event, (index) => this.openAt(index));
     this.list.onkeydown = (event) => this.pressed(event);
@@ -45,9 +45,9 @@ class Gallery {
       this.selected.clear();
       this.current = this.anchor = 0;
       // A page further begins at its top, but the first one stays where the reader is.
-      const header = parseFloat(getComputedStyle(this.host).scrollMarginTop);
-      if (this.view !== null && this.host.getBoundingClientRect().top < header) {
-        this.host.scrollIntoView({ block: "start" });
+      const header = parseFloat(getComputedStyle(this.root).scrollMarginTop);
+      if (this.view !== null && this.root.getBoundingClientRect().top < header) {
+        this.root.scrollIntoView({ block: "start" });
       }
       this.view = view;
     }
@@ -56,9 +56,13 @@ class Gallery {
       this.drawn = drawn;
       this.tiles = tiles;
       const ids = new Set(tiles.map((tile) => tile.id));
-      this.selected = new Set([...this.selected].filter((id) => ids.has(id)));
+      const kept = [...this.selected].filter((id) => ids.has(id));
+      const isLess = kept.length < this.selected.size;
+      this.selected = new Set(kept);
       this.current = Math.max(0, Math.min(this.current, tiles.length - 1));
       this.list.replaceChildren(...tiles.map(drawTile));
+      // Else an asset that comes back would be selected for the session alone.
+      if (isLess) this.changed();
     }
     this.mark();
   }
@@ -78,7 +82,11 @@ class Gallery {
   clicked(event) {
     this.withTile(event, (index) => {
       this.current = index;
-      if (event.target.closest(".open")) return this.openAt(index);
+      if (event.target.closest(".open")) {
+        // From the dialog the focus comes back to it, and the arrow keys go on.
+        this.list.children[index].focus();
+        return this.openAt(index);
+      }
       if (event.shiftKey) this.selectRange(index);
       else this.toggle(index);
     });
@@ -161,7 +169,7 @@ function drawTile(tile) {
   const name = element("div", "name", tile.name);
   name.dir = "auto";
   drawn.append(frame, name, element("div", "facts", tile.facts));
-  drawn.title = tile.name;
+  drawn.title = tile.names;
   drawn.setAttribute("role", "option");
   drawn.setAttribute("aria-label", `${tile.name}, ${tile.facts}`);
   return drawn;

@@ -26,4 +26,4 @@ class Rendition:
 def renditions(shown: Iterable[Rendition], original: str, *, key: str) -> None:
     """Mount them, the original's URL below."""
     data = {"renditions": [asdict(rendition) for rendition in shown], "original": original}
-    component("renditions")(key=key, data=data)
+    component("renditions", isolate_styles=False)(key=key, data=data)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .geometry import Size
 
 # What a pixel of the colour of skin weighs, in times the usual detail.
 _SKIN = 3
+# Of the copy that is looked at, along its longer side.
+_SIDE = 96
 
 
 def busiest_window(
@@ -16,11 +18,13 @@ def busiest_window(
 ) -> tuple[float, float]:
     """Where a window of that size holds the most: people first, then edges, a little the middle.
 
-    Cloudinary's looks for faces; here the colours of skin stand for them. Works on a copy of
-    96 pixels along the longer side. `size` is what `width` and `height` are measured in; so is
-    the answer, (left, top).
+    Cloudinary's looks for faces; here the colours of skin stand for them. `size` is what `width`
+    and `height` are measured in; so is the answer, (left, top).
     """
-    small = ImageOps.contain(image, (96, 96), Image.Resampling.BOX).convert("RGB")
+    scale = _SIDE / max(image.size)
+    # A pixel at least: of a picture of 20 by 4000 the shorter side rounds to none.
+    across, down = (max(1, round(side * scale)) for side in image.size)
+    small = image.resize((across, down), Image.Resampling.BOX).convert("RGB")
     values, blue, red = np.moveaxis(np.asarray(small.convert("YCbCr"), dtype=np.float64), 2, 0)
     detail = np.zeros_like(values)
     detail[:, 1:] += np.abs(np.diff(values, axis=1))
