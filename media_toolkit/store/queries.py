@@ -145,7 +145,7 @@ def named_frame(
     identity: Identity,
     name: str,
     params: Mapping[str, Any] | None = None,
-    timeout_s: float = 30,
+    timeout_s: float = 120,
 ) -> pd.DataFrame:
     """The answer of `sql/queries/name.sql`; its parameters have defaults where it says so.
 

@@ -125,8 +125,10 @@ class Reading(Parts):
 
         return sql_frame(self._database, self.identity, query, params, timeout_s)
 
-    def query(self, name: str, *, timeout_s: float = 30, **params: Any) -> pd.DataFrame:
+    def query(self, name: str, *, timeout_s: float = 120, **params: Any) -> pd.DataFrame:
         """A named query of `sql/queries` as a DataFrame; `queries()` lists them.
+
+        Those that look at every asset take 5 to 10 s of 10,000,000, `duplicates` up to a minute.
 
         Raises:
             FilterError: an unknown name or parameter. StoreError: as `sql`.
