@@ -378,18 +378,26 @@ def test_a_name_made_of_the_files_name_never_overwrites_a_colleagues_asset(
 
 
 def test_a_stack_that_an_older_program_runs_is_migrated_when_it_is_joined(
-    stack: EmbeddedStack, kit: mt.MediaToolkit
+    stack: EmbeddedStack, kit: mt.MediaToolkit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files, newest = StackFiles(kit.settings.home), migrations.newest()
-    state = files.read_state()
-    assert state["migrated_to"] == newest == migrations.migrations()[-1].name
-    with kit._database.direct() as connection:
-        forget = sa.text("DELETE FROM media_toolkit_migrations WHERE name = :newest")
-        connection.execute(forget, {"newest": newest})
-    files.write_state(**{name: said for name, said in state.items() if name != "migrated_to"})
+    known = migrations.migrations()
+    assert stack.migrated_to == migrations.newest() == known[-1].name
+    newer = migrations.Migration("9999_newer", "CREATE TABLE of_a_newer_version ()", "0")
+    broken = migrations.Migration("9999_newer", "CREATE TABLE of_a_newer_version (", "0")
+    monkeypatch.setattr(migrations, "newest", lambda: newer.name)
+    monkeypatch.setattr(migrations, "migrations", lambda: [*known, broken])
+    users = StackFiles(kit.settings.home).users
+    shares = len(list(users.iterdir()))
+    with pytest.raises(mt.StoreError, match="migration 9999_newer: syntax error"):
+        mt.connect()
+    assert len(list(users.iterdir())) == shares
+    monkeypatch.setattr(migrations, "migrations", lambda: [*known, newer])
     try:
         with mt.connect() as joined:
-            assert migrations.pending(joined._database) == []
+            assert newer.name in migrations.applied(joined._database)
     finally:
-        files.write_state(**state)
-        migrations.migrate(kit._database)
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql(
+                "DROP TABLE IF EXISTS of_a_newer_version;"
+                f"DELETE FROM media_toolkit_migrations WHERE name = '{newer.name}'"
+            )

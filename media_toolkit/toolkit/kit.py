@@ -52,14 +52,19 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
         stack = EmbeddedStack.join(settings)
         account, url = account or stack.account, url or stack.database_url
     database = Database(url, settings.direct_url)
-    # An older program may have started the stack, and still use it.
-    is_older = stack is not None and stack.migrated_to != migrations.newest()
-    if settings.pooled_url is None and (settings.policy is not None or is_older):
-        migrations.migrate(database, settings.policy)
-    if settings.pooled_url is not None:
-        for said, remedy in migrations.lacking(database, settings.policy):
-            warnings.warn(f"{said}; {remedy}", stacklevel=2)
-    return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
+    try:
+        # An older program may have started the stack, and still use it.
+        is_older = stack is not None and stack.migrated_to != migrations.newest()
+        if settings.pooled_url is None and (settings.policy is not None or is_older):
+            migrations.migrate(database, settings.policy)
+        if settings.pooled_url is not None:
+            for said, remedy in migrations.lacking(database, settings.policy):
+                warnings.warn(f"{said}; {remedy}", stacklevel=2)
+        return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
+    except BaseException:
+        if stack is not None:
+            stack.leave()
+        raise
 
 
 class MediaToolkit(Uploading, Reading, Changing):
