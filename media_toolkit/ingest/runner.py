@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -84,8 +85,11 @@ class Runner:
                     results[item.label] = _same_name(item)
                 else:
                     futures[pool.submit(self._one, item, stored, options)] = item
-            bar = tqdm(as_completed(futures), total=len(futures), unit="file", disable=not progress)
-            for future in bar:
+            finished: SimpleQueue[Future[tuple[Asset, bool]]] = SimpleQueue()
+            for future in futures:
+                future.add_done_callback(finished.put)
+            for _ in tqdm(range(len(futures)), unit="file", disable=not progress):
+                future = self._next(finished, results, unsaved)
                 taken.add(future)
                 self._take(future, futures[future], results, unsaved)
         except KeyboardInterrupt:
@@ -130,6 +134,20 @@ class Runner:
         return self._uploads.send_new(
             thing, self._identity, until_saved_s=UNTIL_IMPORTED_S, **named
         ), True
+
+    def _next(
+        self,
+        finished: SimpleQueue[Future[tuple[Asset, bool]]],
+        results: dict[str, Result],
+        unsaved: list[tuple[Item, Asset]],
+    ) -> Future[tuple[Asset, bool]]:
+        """The next that is done; who waits for it has the rows of the others saved in time."""
+        while True:
+            try:
+                return finished.get(timeout=_SAVED_WITHIN_S)
+            except Empty:
+                if unsaved:
+                    self._save(unsaved, results)
 
     def _take(
         self,

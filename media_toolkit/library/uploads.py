@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What somebody has just sent is in the table within this; an import saves some at a time.
 _UNTIL_SAVED_S = (0.2, 0.4, 0.0)
-UNTIL_IMPORTED_S = (0.2, 0.4, 0.8, 1.6, 0.0)
+UNTIL_IMPORTED_S = (0.2, 0.4, 0.8, 1.6, 3.0, 0.0)
 # And is so new by Cloudinary's clock, which is not ours.
 _JUST_SENT_S = 600
 _NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
