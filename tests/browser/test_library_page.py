@@ -233,12 +233,17 @@ def test_a_user_whose_assets_have_gone_is_no_hits_and_not_everybodys(
     expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
 
 
+def import_fifty(kit: mt.MediaToolkit, folder: Path) -> None:
+    """Pictures 00 to 49, the last the newest: more than one page."""
+    for number in range(50):
+        Image.new("RGB", (40, 30), (number * 5, 90, 90)).save(folder / f"{number:02}.png")
+    kit.ingest(folder, progress=False, threads=1)
+
+
 def test_forty_eight_to_a_page_newest_first(
     page: Page, kit: mt.MediaToolkit, tmp_path: Path
 ) -> None:
-    for number in range(50):
-        Image.new("RGB", (40, 30), (number * 5, 90, 90)).save(tmp_path / f"{number:02}.png")
-    kit.ingest(tmp_path, progress=False, threads=1)
+    import_fifty(kit, tmp_path)
     page.goto("/")
     shows(page, *(f"{number:02}" for number in range(49, 1, -1)))
     page.get_by_role("option").nth(5).click()
@@ -269,9 +274,7 @@ def test_forty_eight_to_a_page_newest_first(
 def test_who_comes_back_to_a_view_finds_nothing_selected(
     page: Page, kit: mt.MediaToolkit, tmp_path: Path
 ) -> None:
-    for number in range(50):
-        Image.new("RGB", (40, 30), (number * 5, 90, 90)).save(tmp_path / f"{number:02}.png")
-    kit.ingest(tmp_path, progress=False, threads=1)
+    import_fifty(kit, tmp_path)
     page.goto("/")
     tiles = page.get_by_role("option")
     marked = page.locator("[aria-selected=true]")
