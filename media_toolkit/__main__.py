@@ -38,8 +38,9 @@ app.add_typer(embedded, name="embedded")
 def migrate() -> None:
     """Apply pending migrations to the database in the settings."""
     with connect_quietly() as kit:
-        names = kit.migrate()
-    print("\n".join(f"applied {name}" for name in names) or "nothing to apply")
+        names = kit.migrate(lambda name: print(f"applied {name}", flush=True))
+    if not names:
+        print("nothing to apply")
 
 
 @app.command()

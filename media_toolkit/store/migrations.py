@@ -7,7 +7,7 @@ Then the one of `sql/policies` that was chosen, and what a restore has lost: `sq
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ WHERE l.granted AND a.pid <> pg_backend_pid() AND l.relation IN (
 ORDER BY a.xact_start LIMIT 5
 """)
 _LOCKED_OUT = "55P03"
+# duplicate_table (an index too), duplicate_function, duplicate_object (policy, trigger, type).
+_TAKEN = ("42P07", "42723", "42710")
 _GRANTED = sa.text("""
 SELECT coalesce(bool_or(has_table_privilege(r.oid, to_regclass('cloudinary_files'), 'SELECT')),
                 false) AS reads,
@@ -152,11 +154,16 @@ def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
     return found
 
 
-def migrate(database: Database, policy: Policy | None = None) -> list[str]:
+def migrate(
+    database: Database,
+    policy: Policy | None = None,
+    on_applied: Callable[[str], object] = lambda _: None,
+) -> list[str]:
     """Apply what is pending; returns the names applied by this call.
 
     Args:
         policy: who may read; the one that holds already unless given, at first `team`.
+        on_applied: told each name once it stands, since a large table takes a minute.
 
     Two at once apply each file once: the second waits at an advisory lock.
 
@@ -177,16 +184,24 @@ def migrate(database: Database, policy: Policy | None = None) -> list[str]:
                 check_adoptable(connection)
             elif connection.scalar(sa.text("SELECT to_regrole('media_toolkit_app') IS NULL")):
                 _run(connection, "role", _text("role"))
-            names += _put_right(connection)
+            applied_now = _put_right(connection)
             if todo is None:
-                return names + _settle(connection, policy)
-            _check_unhidden(connection)
-            _run(connection, f"migration {todo.name}", todo.sql)
-            connection.execute(
-                sa.text("INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"),
-                {"n": todo.name, "c": todo.checksum},
-            )
-        names.append(todo.name)
+                applied_now += _settle(connection, policy)
+            else:
+                _check_unhidden(connection)
+                _run(connection, f"migration {todo.name}", todo.sql)
+                connection.execute(
+                    sa.text(
+                        "INSERT INTO media_toolkit_migrations (name, checksum) VALUES (:n, :c)"
+                    ),
+                    {"n": todo.name, "c": todo.checksum},
+                )
+                applied_now.append(todo.name)
+        for name in applied_now:
+            on_applied(name)
+        names += applied_now
+        if todo is None:
+            return names
 
 
 def _put_right(connection: sa.Connection) -> list[str]:
@@ -255,7 +270,7 @@ def _naming_who_is_in_the_way(database: Database) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        if getattr(getattr(error.__cause__, "orig", None), "pgcode", None) != _LOCKED_OUT:
+        if _sqlstate(error) != _LOCKED_OUT:
             raise
         with database.direct() as connection:
             found = connection.execute(_BLOCKERS).all()
@@ -279,7 +294,16 @@ def _run(connection: sa.Connection, what: str, text: str) -> None:
     except StoreError as error:
         error.message = f"{what}: {error.message}"
         error.hint = error.hint or diagnosis(error.__cause__ or error).get("detail", "")
+        if _sqlstate(error) in _TAKEN:
+            error.hint = (
+                "the toolkit needs that name: give what has it another one (ALTER … RENAME TO …), "
+                "then migrate again"
+            )
         raise
+
+
+def _sqlstate(error: StoreError) -> str | None:
+    return getattr(getattr(error.__cause__, "orig", None), "pgcode", None)
 
 
 def _applied(connection: sa.Connection) -> dict[str, str]:

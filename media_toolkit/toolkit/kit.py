@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -157,11 +157,15 @@ class MediaToolkit(Uploading, Reading, Changing):
 
         return explain(request_params, error_message, self.account)
 
-    def migrate(self) -> list[str]:
-        """Apply pending migrations and the chosen policy on the direct connection; their names."""
+    def migrate(self, on_applied: Callable[[str], object] = lambda _: None) -> list[str]:
+        """Apply pending migrations and the chosen policy on the direct connection; their names.
+
+        Args:
+            on_applied: told each name once it stands.
+        """
         from media_toolkit.store import migrations
 
-        return migrations.migrate(self._database, self.settings.policy)
+        return migrations.migrate(self._database, self.settings.policy, on_applied)
 
     def doctor(self) -> Diagnosis:
         """What is configured and reachable, what is wrong and how to mend it."""

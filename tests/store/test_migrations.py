@@ -641,6 +641,21 @@ def test_a_file_that_fails_is_named_and_leaves_nothing(
         assert connection.scalar(sa.text("SELECT to_regclass('half')")) is None
 
 
+def test_a_name_that_the_team_has_given_already_is_told_with_the_way_on(
+    empty_database: Database,
+) -> None:
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql(GUIDE_TABLE)
+        connection.exec_driver_sql("CREATE INDEX cloudinary_files_words ON cloudinary_files (id)")
+    told: list[str] = []
+    with pytest.raises(mt.StoreError, match=r"cloudinary_files_words.*exists.*RENAME TO"):
+        migrations.migrate(empty_database, on_applied=told.append)
+    assert told == [*migrations.applied(empty_database)] != []
+    with empty_database.direct() as connection:
+        connection.exec_driver_sql("ALTER INDEX cloudinary_files_words RENAME TO ours_by_id")
+    assert migrations.migrate(empty_database)[-1] == "policies/team"
+
+
 def test_words_that_were_saved_before_0041_are_made_anew(empty_database: Database) -> None:
     known = migrations.migrations()
     with pytest.MonkeyPatch.context() as patch:
