@@ -456,6 +456,20 @@ def test_the_keyboard_goes_through_the_dialog_and_back_to_the_tile(
     expect(tiles.nth(3)).to_be_focused()
 
 
+def test_a_preview_that_is_still_being_made_looks_so(page: Page, pictures: mt.MediaToolkit) -> None:
+    asset = pictures.asset("rocket")
+    held: list[Route] = []
+    page.route(re.compile(r"e_grayscale"), lambda route: held.append(route))
+    page.goto(f"/?asset={asset.asset_id}")
+    waiting = page.get_by_role("dialog").locator(".frame[aria-busy=true]")
+    expect(waiting.locator("img[alt^=Grayscale]")).to_have_count(1)
+    expect(waiting).to_have_count(1)
+    expect(waiting).to_have_css("animation-name", "media-toolkit-waiting")
+    for route in held:
+        route.continue_()
+    expect(waiting).to_have_count(0)
+
+
 def test_a_raw_file_has_no_previews_and_says_so(page: Page, pictures: mt.MediaToolkit) -> None:
     page.goto("/")
     tile = page.get_by_role("option").filter(has_text="table")

@@ -18,7 +18,13 @@ function draw({ label, url, stand_in }) {
   const frame = element("div", "frame");
   const picture = element("img");
   picture.alt = label;
-  picture.onerror = () => frame.replaceChildren(element("div", "stand-in", `${stand_in}: no preview`));
+  // The first look at a large asset takes Cloudinary seconds.
+  frame.ariaBusy = "true";
+  picture.onload = () => (frame.ariaBusy = "false");
+  picture.onerror = () => {
+    frame.ariaBusy = "false";
+    frame.replaceChildren(element("div", "stand-in", `${stand_in}: no preview`));
+  };
   picture.src = url;
   frame.append(picture);
 
