@@ -1,5 +1,5 @@
--- The role that the app acts as, where a database was restored on a server that does not have it:
--- the migrations that wait, and rights.sql, speak of it.
+-- The role that the app acts as, where a database was restored on a server that does not have it, or
+-- by an owner who is none of it: the migrations that wait, and rights.sql, speak of it.
 
 DO $$ BEGIN
     IF to_regrole('media_toolkit_app') IS NULL THEN
@@ -13,4 +13,7 @@ DO $$ BEGIN
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = CURRENT_USER) THEN
         EXECUTE format('GRANT media_toolkit_app TO %I', CURRENT_USER);
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'the role media_toolkit_app is another login''s; let that one run: '
+        'GRANT media_toolkit_app TO "%"', CURRENT_USER;
 END $$;

@@ -48,12 +48,16 @@ APP_ROLE = "media_toolkit_app"
 _ABANDONED: list[ExitStack] = []
 
 # Both last for the transaction, so a pooler may give its connection to anybody afterwards. A
-# login outside the role stays itself, and only where the policies hold for it.
+# login outside the role stays itself, and only where the policies hold for it: the owner's opens
+# everything to the owner and to its members.
 _ACT = f"""
 SELECT set_config('role', CASE
            WHEN pg_has_role('{APP_ROLE}', 'MEMBER') THEN '{APP_ROLE}'
            WHEN row_security_active('cloudinary_files')
-               AND has_table_privilege('cloudinary_files', 'SELECT') THEN CURRENT_USER::text
+               AND has_table_privilege('cloudinary_files', 'SELECT')
+               AND NOT pg_has_role((SELECT relowner FROM pg_class
+                                    WHERE oid = to_regclass('cloudinary_files')), 'USAGE')
+               THEN CURRENT_USER::text
            ELSE '{APP_ROLE}' END, true),
        set_config('request.jwt.claims', {{claims}}, true)
 """
@@ -252,7 +256,8 @@ class Database:
         engine = sa.create_engine(
             _with_driver(_with_defaults(self._direct_url)), poolclass=sa.NullPool
         )
-        with our_errors():
+        is_another = self._direct_url != self._pooled_url
+        with our_errors("DATABASE_DIRECT_URL" if is_another else "DATABASE_URL"):
             try:
                 with (
                     retrying(engine.connect, is_away, self._patience_s) as connection,

@@ -47,6 +47,11 @@ SELECT coalesce(bool_or(has_table_privilege(r.oid, to_regclass('cloudinary_files
 FROM pg_class AS c LEFT JOIN pg_roles AS r ON r.rolname = 'media_toolkit_app'
 WHERE c.oid = to_regclass('cloudinary_files')
 """)
+# Since Postgres 16 a member may not act as the role unless told so.
+_OUTSIDE = sa.text("""
+SELECT NOT coalesce(pg_has_role(to_regrole('media_toolkit_app'), CASE
+    WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END), false)
+""")
 # What stands in the way of a migration's own look at the rows, or of its changes.
 _UNSETTLED = sa.text("""
 SELECT EXISTS (SELECT FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid
@@ -182,7 +187,7 @@ def migrate(
             todo = next((m for m in migrations() if m.name not in done), None)
             if not done:
                 check_adoptable(connection)
-            elif connection.scalar(sa.text("SELECT to_regrole('media_toolkit_app') IS NULL")):
+            elif connection.scalar(_OUTSIDE):
                 _run(connection, "role", _text("role"))
             applied_now = _put_right(connection)
             if todo is None:

@@ -33,12 +33,29 @@ _CONCURRENT = ("40001", "40P01")
 _TOO_MANY = "too many clients|remaining connection slots|too many connections"
 # After a login that failed, PgBouncer refuses everybody at once, for 15 s unless told otherwise;
 # psycopg2 sees no more of it than that a connection, which there was, is closed.
-_OF_A_POOLER = ("server_login_retry", "server closed the connection unexpectedly")
+_OF_A_POOLER = ("server_login_retry", "server closed the connection unexpectedly",
+                "SSL connection has been closed unexpectedly", "SSL SYSCALL error")  # fmt: skip
 _WITH_A_POOLER = 1.5
-# What a second try cannot mend; a refused connection carries no SQLSTATE, only this text.
-_FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
-          "does not support SSL", "bind message supplies", "invalid sslmode",
-          "invalid channel_binding", "invalid connection option")  # fmt: skip
+# Of libpq's connect_timeout: until then nothing was done but to wait.
+_NO_ANSWER = "timeout expired"
+# What a second try cannot mend, and what may: a refused connection carries no SQLSTATE, only this
+# text.
+_CHECK = "check user, password, database and options of {setting}"
+_FINAL = {
+    "certificate": "sslrootcert of {setting} names the file of who signed it; with sslmode=require "
+    "nobody looks who did, nor at the name",
+    "SSL required": "write sslmode=require into {setting}",
+    "no encryption": "write sslmode=require into {setting}",
+    "does not support SSL": "it is no Neon: leave sslmode out of {setting}",
+    "SSL negotiation": "what answers there is no Postgres: check host and port of {setting}",
+    "startup parameter": "a pooler takes no options: leave them out of {setting}",
+    "command-line argument": "check the options of {setting}",
+    "no password supplied": "write the password into {setting}: postgresql://USER:PASSWORD@…",
+} | dict.fromkeys(
+    ("authentication failed", "does not exist", "no pg_hba.conf entry", "channel binding",
+     "bind message supplies", "invalid sslmode", "invalid channel_binding",
+     "invalid connection option"), _CHECK
+)  # fmt: skip
 # What a migration makes; all else that is missing, no migration will bring.
 _OURS = re.compile(r"cloudinary_files|media_toolkit|upload_intents|notification_|reconcile_|auth\b")
 # Values that ADBC has no type for: another try would meet them again.
@@ -48,6 +65,7 @@ _UNREAD = re.compile(
 # Before what libpq says, ADBC puts its status and what it was about to do.
 _OF_ADBC = re.compile(r"^[A-Z_]+: (\[libpq\] )?(Failed to [\w ]+: )?(could not begin COPY: )?")
 _DENIED = re.compile(r"permission denied for (?:table|view|materialized view) (\S+)")
+_LET_IN = 'let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
 
 
 def retrying(
@@ -56,7 +74,7 @@ def retrying(
     """Call until it succeeds, for `patience_s` at most: at once after the first failure, which may
     be of a connection that ended long ago, then with jitter between.
 
-    What worked for longer than that before it failed was not waited for, and has it all still.
+    What worked before it failed was not waited for, and has it all still.
     """
     start = time.monotonic()
     try:
@@ -64,8 +82,8 @@ def retrying(
     except Exception as error:
         if not is_worth_it(error):
             raise
-        failed = time.monotonic()
-        start = failed if failed - start >= patience_s else start
+        if _NO_ANSWER not in str(error):
+            start = time.monotonic()
     for attempt in Retrying(
         retry=retry_if_exception(is_worth_it),
         wait=wait_random_exponential(multiplier=0.1, max=1.5),
@@ -109,8 +127,11 @@ def is_of_data(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def our_errors() -> Iterator[None]:
+def our_errors(setting: str = "DATABASE_URL") -> Iterator[None]:
     """Errors of psycopg2, SQLAlchemy and ADBC as ours, with what to do next.
+
+    Args:
+        setting: the name of the one that holds the connection string.
 
     Raises:
         Unavailable: no Postgres, or no connection of the pool in time.
@@ -125,7 +146,7 @@ def our_errors() -> Iterator[None]:
             raise
         if _is_ctrl_c(error):
             raise KeyboardInterrupt("the query was cancelled") from error
-        raise _translated(error) from error
+        raise _translated(error, setting) from error
 
 
 def _is_ctrl_c(error: Exception) -> bool:
@@ -135,7 +156,7 @@ def _is_ctrl_c(error: Exception) -> bool:
     return is_cancelled and is_of_adbc and threading.current_thread() is threading.main_thread()
 
 
-def _translated(error: Exception) -> StoreError:
+def _translated(error: Exception, setting: str) -> StoreError:
     code, cause, said = _sqlstate(error), _cause(error), diagnosis(error)
     original = getattr(error, "orig", error)
     if isinstance(error, exc.TimeoutError) or re.search(_TOO_MANY, cause):
@@ -150,20 +171,17 @@ def _translated(error: Exception) -> StoreError:
             hint="ask for that column as text: …::text",
         )
     if is_away(error) or (code is None and type(original).__name__ == "OperationalError"):
-        if any(words in cause for words in _FINAL):
-            wrong = "check user, password, database and options of DATABASE_URL"
-            return Unavailable(f"Postgres cannot be reached: {cause}", hint=wrong)
+        wrong = next((hint for words, hint in _FINAL.items() if words in cause), "")
         return Unavailable(
             f"Postgres cannot be reached: {cause}",
-            hint="nothing is half done: try again once Postgres is back; until then check "
-            "DATABASE_URL, the network and, on Neon, the project's page",
+            hint=wrong.format(setting=setting)
+            or "nothing is half done: try again once Postgres is back; until then check "
+            f"{setting}, the network and, on Neon, the project's page",
         )
     if code in (_UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION, _NO_SCHEMA):
         return StoreError(cause, hint=MIGRATE if _OURS.search(cause) else said.get("hint", ""))
     if code == _NO_PRIVILEGE and "set role" in cause:
-        return Forbidden(
-            cause, hint='let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
-        )
+        return Forbidden(cause, hint=_LET_IN)
     if code == _NO_PRIVILEGE and (denied := _DENIED.search(cause)) and not _OURS.search(cause):
         return Forbidden(
             cause, hint=f"as the owner of it: GRANT SELECT ON {denied[1]} TO media_toolkit_app"
@@ -172,10 +190,19 @@ def _translated(error: Exception) -> StoreError:
         return Forbidden(
             cause, hint="put the connection string of the table's owner into DATABASE_DIRECT_URL"
         )
+    if code == _NO_PRIVILEGE and "must be owner" in cause:
+        return Forbidden(
+            cause,
+            hint="put the connection string of its owner into DATABASE_DIRECT_URL, or as the "
+            'owner: GRANT "<owner>" TO "<login>"',
+        )
     if code == _NO_PRIVILEGE:
         of_a_row = "row-level security" in cause
         return Forbidden(
-            cause, hint="only the owner of a row or an admin may change it" if of_a_row else MIGRATE
+            cause,
+            hint="only the owner of a row or an admin may change it"
+            if of_a_row
+            else f"{_LET_IN}; where it has been let in, {MIGRATE}",
         )
     if code == _UNIQUE:
         return Conflict(cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -11,11 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 import media_toolkit as mt
 from media_toolkit.embedded.stack import EmbeddedStack
@@ -42,6 +48,37 @@ client_tls_sslmode = require
 client_tls_cert_file = {folder}/server.crt
 client_tls_key_file = {folder}/server.key
 """
+
+
+def write_certificate(folder: Path) -> Path:
+    """A self-signed one for 127.0.0.1, with its key; its own root."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "media-toolkit-test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir()
+    (folder / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
 
 
 @dataclass(frozen=True)
@@ -130,6 +167,15 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
 def pooler_before(choose_port: Callable[[], int]) -> Any:
     """PgBouncer before another Postgres: `with pooler_before(database_url) as pooler`."""
     return lambda *given, **options: pooler_of(choose_port(), *given, **options)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ours`, which a pooler shows, and `other`, which none does."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("ours", "other"):
+        write_certificate(folder / name)
+    return folder
 
 
 @pytest.fixture(scope="session")

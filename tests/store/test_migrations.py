@@ -320,9 +320,25 @@ def test_a_restore_on_a_server_without_the_role_is_mended_by_an_owner_who_is_no_
             with engine.connect() as connection:
                 connection.exec_driver_sql("DROP OWNED BY media_toolkit_app")
                 connection.exec_driver_sql("DROP ROLE media_toolkit_app")
-            engine.dispose()
             assert migrations.migrate(owner) == ["rights", "policies/team"]
             assert AssetStore(owner).count(AssetFilter(), ANA) == 0
+            # The role was there already, made by another: its owner is none of it.
+            with engine.connect() as connection:
+                connection.exec_driver_sql(
+                    "REVOKE media_toolkit_app FROM neon_owner GRANTED BY neon_owner"
+                )
+            with pytest.raises(mt.Forbidden, match="GRANT media_toolkit_app TO"):
+                AssetStore(owner).count(AssetFilter(), ANA)
+            assert migrations.migrate(owner) == []
+            assert AssetStore(owner).count(AssetFilter(), ANA) == 0
+            with engine.connect() as connection:
+                one = connection.scalar(sa.text("SELECT CURRENT_USER"))
+                connection.exec_driver_sql(
+                    f"REVOKE media_toolkit_app FROM neon_owner GRANTED BY {one} CASCADE"
+                )
+            with pytest.raises(mt.StoreError, match=r'that one run.*GRANT.*"neon_owner"'):
+                migrations.migrate(owner)
+            engine.dispose()
         finally:
             owner.close()
             server.close()

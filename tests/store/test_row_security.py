@@ -20,6 +20,7 @@ from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
+from media_toolkit.store.frames import assets_frame
 from media_toolkit.store.history import history_frame
 
 ANA, BOB, ROOT = Identity("ana"), Identity("bob"), Identity("root", "admin")
@@ -411,6 +412,24 @@ def test_a_login_without_any_power_works_once_it_is_let_in(
     with pytest.raises(mt.Conflict):
         store.save(asset(1, "bob"), BOB)
     guest.close()
+    owner.close()
+
+
+def test_a_login_to_which_the_owners_policy_is_open_reads_nothing_unless_it_is_let_in(
+    stack: EmbeddedStack, login: str, theirs: mt.Asset
+) -> None:
+    place = stack.database_url.partition("@")[2]
+    owner, member = Database(stack.database_url), Database(f"postgresql://{login}:pw@{place}")
+    with owner.direct() as connection:
+        of_the_table = connection.scalar(sa.text("SELECT CURRENT_USER"))
+        connection.exec_driver_sql(f"GRANT {of_the_table} TO {login}")
+    with member.direct() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM cloudinary_files"))
+    with pytest.raises(mt.Forbidden, match="GRANT media_toolkit_app TO"):
+        AssetStore(member).count(AssetFilter(), BOB)
+    with pytest.raises(mt.Forbidden, match="GRANT media_toolkit_app TO"):
+        assets_frame(member, BOB, AssetFilter())
+    member.close()
     owner.close()
 
 
