@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Handed from the command line to the supervisor; not kept in the home.
+    """Handed from the command line to the supervisor; forgotten with the stack's last user.
 
     `search_lag` is how many seconds searches lag behind changes.
     `faults` are failures on purpose, `notification_urls` are told of every event, and

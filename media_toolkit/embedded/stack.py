@@ -63,6 +63,11 @@ class StackFiles:
         except (FileNotFoundError, ValueError):
             return {}
 
+    def options(self) -> ServerOptions | None:
+        """How whoever began the stack asked it to behave; known also after it was killed."""
+        options = self.read_state().get("options")
+        return None if options is None else ServerOptions.from_json(options)
+
     def write_state(self, **state: str) -> None:
         """Tell the others; replaced in one step."""
         write_private(self.state, json.dumps(state))
@@ -98,15 +103,16 @@ class EmbeddedStack:
         files.create()
         with users.exclusive(files.lock):
             configuration = StackConfiguration.of(settings)
+            begun = files.options() if users.alive(files.users) else None
             users.register(files.users)
             try:
-                _ensure_supervisor(files, options or ServerOptions())
+                _ensure_supervisor(files, options or begun or ServerOptions())
                 if options is not None:
                     _check_options(files, options)
             except BaseException:
                 users.unregister(files.users)
                 raise
-        return cls(settings, configuration, options or ServerOptions())
+        return cls(settings, configuration, options or begun or ServerOptions())
 
     @property
     def account(self) -> CloudAccount:
@@ -160,7 +166,7 @@ class EmbeddedStack:
                 if not users.is_locked(self._files.supervisor_lock):
                     with users.exclusive(self._files.lock):
                         if not self._left.is_set():
-                            _ensure_supervisor(self._files, self._options)
+                            _ensure_supervisor(self._files, self._files.options() or self._options)
                 pause = _KEEPER_INTERVAL_S
             except (EmbeddedStackError, OSError):
                 # The caller's next request says that the server does not answer; try less often.

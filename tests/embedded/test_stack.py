@@ -23,6 +23,7 @@ import pytest
 import media_toolkit as mt
 from media_toolkit.embedded import users
 from media_toolkit.embedded.configuration import StackConfiguration
+from media_toolkit.embedded.options import ServerOptions
 from media_toolkit.embedded.stack import EmbeddedStack, StackFiles
 
 Home = Callable[[], AbstractContextManager[Path]]
@@ -150,6 +151,33 @@ def test_a_running_kit_outlives_a_kill_of_the_stack(
         kill(processes_of(prepared), until)
         assert kit.upload(sample_media / "horse.png", public_id="after").public_id == "after"
         assert kit.count() == 2
+
+
+def test_whoever_starts_a_killed_stack_again_asks_of_it_what_it_was_asked(
+    prepared: Path, until: Until
+) -> None:
+    """Another process than the one that began it: each keeps the stack."""
+    files = StackFiles(prepared)
+    process = run_python(
+        "import sys; from media_toolkit.embedded.stack import EmbeddedStack;"
+        " from media_toolkit.embedded.options import ServerOptions; import media_toolkit as mt;"
+        " EmbeddedStack.join(mt.Settings(), ServerOptions(search_lag=3.0));"
+        " print(1, flush=True); sys.stdin.read()",
+        prepared,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    with mt.connect(mt.Settings(home=prepared)) as kit:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            kill(processes_of(prepared), until)
+            until(lambda: users.is_locked(files.supervisor_lock))
+            until(lambda: files.read_state().get("status") == "ready")
+            assert kit.count() == 0
+            assert files.options() == ServerOptions(search_lag=3.0)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.communicate()
 
 
 def test_a_killed_postgres_is_started_again(prepared: Path, until: Until) -> None:
