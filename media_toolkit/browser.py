@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
+from media_toolkit import naming
 from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import check_name
 from media_toolkit.cloud.signing import SignedUpload, verify_response
@@ -80,10 +81,19 @@ class BrowserUploads:
             )
         exact = timestamp is not None
         options = self._policy.permit(options, identity.user_id, exact=exact)
-        if not exact and not options.get("public_id") and not options.get("use_filename"):
+        if not exact and naming.is_random(options):
             options |= {"public_id": secrets.token_hex(10), "overwrite": False}
-        stamp = {} if timestamp is None else {"timestamp": int(timestamp)}
-        return self._uploads.sign_upload(identity, resource_type, **stamp, **options)
+        if not exact:
+            return self._uploads.sign_upload(identity, resource_type, **options)
+        spares = naming.is_random(options) or not naming.is_on(options.get("overwrite"), True)
+        if not spares and not self._uploads.spares_others(options, identity):
+            raise PolicyError(
+                "the name is not of an asset of yours: it needs overwrite=false beside it",
+                hint=self._policy.describe(identity.user_id),
+            )
+        return self._uploads.sign_exactly(
+            identity, resource_type, timestamp=int(timestamp), **options
+        )
 
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a page says it uploaded, once it is shown to be true.

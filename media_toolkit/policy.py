@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from media_toolkit import naming
 from media_toolkit.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ _ALWAYS = frozenset({"allowed_formats", "context", "folder", "overwrite", "sourc
 _NAMING = frozenset(
     {"filename_override", "public_id", "public_id_prefix", "unique_filename", "use_filename"}
 )
-_FALSE = ("", "0", "false", "False", "no", None, False)
 _CONTEXT_PAIR = re.compile(r"(?<!\\)\|")
 _CONTEXT_EQUALS = re.compile(r"(?<!\\)=")
 
@@ -39,7 +39,8 @@ class UploadPolicy(BaseModel):
         max_bytes: the largest that may be saved. Cloudinary has no such parameter.
         tags, context: put on every upload, beside what the caller asks for.
         may_choose_public_id: else each signed name is random.
-        may_overwrite: else overwrite=false is signed with every name.
+        may_overwrite: overwrite=true may be asked for, and is signed for an asset of the caller's
+            own; else overwrite=false is signed with every name.
         options: further upload options that a caller may ask for, e.g. ("eager", "phash").
     """
 
@@ -87,7 +88,7 @@ class UploadPolicy(BaseModel):
         """
         allowed = _ALWAYS | self.options | (_NAMING if self.may_choose_public_id else frozenset())
         wrong = [f"{name} may not be chosen" for name in sorted(set(wanted) - allowed)]
-        if wanted.get("overwrite") not in _FALSE and not self.may_overwrite:
+        if naming.is_on(wanted.get("overwrite"), False) and not self.may_overwrite:
             wrong.append("overwrite may not be asked for")
         options = dict(wanted)
         wrong += self._fill_folder(options, user_id, exact)
@@ -95,7 +96,7 @@ class UploadPolicy(BaseModel):
         wrong += self._fill_labels(options, user_id, exact)
         if wrong:
             raise PolicyError("; ".join(wrong), hint=self.describe(user_id))
-        if self._names_itself(options) and "overwrite" not in options:
+        if not naming.is_random(options) and options.get("overwrite") in (None, ""):
             # Cloudinary overwrites unless told otherwise.
             if exact and not self.may_overwrite:
                 raise PolicyError(
@@ -215,10 +216,6 @@ class UploadPolicy(BaseModel):
 
     def _context_of(self, user_id: str) -> dict[str, str]:
         return {k: v.replace("{user_id}", user_id) for k, v in self.context.items()}
-
-    @staticmethod
-    def _names_itself(options: Mapping[str, Any]) -> bool:
-        return bool(options.get("public_id")) or options.get("use_filename") not in _FALSE
 
 
 def as_segment(user_id: str) -> str:

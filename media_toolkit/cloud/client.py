@@ -20,7 +20,7 @@ import urllib3
 from cloudinary import utils as sdk
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from media_toolkit import forks
+from media_toolkit import forks, naming
 from media_toolkit.cloud import signing
 from media_toolkit.cloud.labels import TagCommand
 from media_toolkit.cloud.listing import ListingPage, ListingScope
@@ -81,7 +81,7 @@ class CloudClient:
             UnsupportedMedia, InvalidName, TooLarge, RateLimited, CloudUnavailable, UploadError
         """
         check_name(options.get("public_id"), options.get("folder"))
-        if "public_id" not in options and not options.get("use_filename"):
+        if naming.is_random(options):
             options["public_id"] = secrets.token_hex(10)
         file: Any = data if isinstance(data, str) else (filename or "file", data)
         label = filename or (data if isinstance(data, str) else str(options.get("public_id")))

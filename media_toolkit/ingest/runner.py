@@ -125,15 +125,15 @@ class Runner:
             # Cloudinary's etag is the MD5 of an original that was stored unchanged.
             if asset is not None and asset.etag == digest:
                 return asset, False
-        # Before sending: Cloudinary would overwrite another user's picture, seen or not.
-        names = [(kind, "upload", item.public_id) for kind in stored]
-        self._store.refuse_foreign(names, self._identity)
         named = {**options, "public_id": item.public_id}
-        if any(item.public_id in known for known in stored.values()):
-            return self._uploads.send(thing, self._identity, **named), True
-        return self._uploads.send_new(
-            thing, self._identity, until_saved_s=UNTIL_IMPORTED_S, **named
-        ), True
+        asset = self._uploads.send_named(
+            thing,
+            self._identity,
+            until_saved_s=UNTIL_IMPORTED_S,
+            is_known=any(item.public_id in known for known in stored.values()),
+            **named,
+        )
+        return asset, True
 
     def _next(
         self,

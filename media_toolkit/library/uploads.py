@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from media_toolkit import media
+from media_toolkit import media, naming
 from media_toolkit.asset import RESOURCE_TYPES, Asset
 from media_toolkit.cloud.client import CloudClient, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
@@ -26,7 +26,6 @@ _UNTIL_SAVED_S = (0.2, 0.4, 0.0)
 UNTIL_IMPORTED_S = (0.2, 0.4, 0.8, 1.6, 3.0, 0.0)
 # And is so new by Cloudinary's clock, which is not ours.
 _JUST_SENT_S = 600
-_NAMING = frozenset({"folder", "public_id_prefix", "unique_filename", "use_filename"})
 
 
 class Uploads:
@@ -56,13 +55,11 @@ class Uploads:
         Raises:
             UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
         """
+        kind = _kind_for(thing, resource_type, options)
         filename = options.pop("filename", None) or thing.filename
-        if isinstance(thing.data, bytes):
-            label = filename or str(options.get("public_id") or "the file")
-            resource_type = resource_type or _kind_for(thing.data, label, filename)
-            if resource_type != "raw":
-                media.check_whole(thing.data, label)
-        response = self._client.upload(thing.data, filename, resource_type or "auto", **options)
+        if isinstance(thing.data, bytes) and kind != "raw":
+            media.check_whole(thing.data, _label(filename, options))
+        response = self._client.upload(thing.data, filename, kind, **options)
         verify_response(response, self._client.account.api_secret.get_secret_value())
         return Asset.from_response(response, identity.user_id)
 
@@ -74,8 +71,9 @@ class Uploads:
         until_saved_s: Sequence[float] = _UNTIL_SAVED_S,
         **options: Any,
     ) -> Asset:
-        """As `send`, by a name that no row has: so first without overwriting. Another may be
-        uploading it at this moment, and only Cloudinary knows the name it makes of a file's.
+        """As `send`, by a name that is not known to be the caller's: so first without overwriting.
+        Another may be uploading it at this moment, and only Cloudinary knows the name it makes of
+        a file's, or with a prefix or an upload preset.
 
         Args:
             until_saved_s: the waits within which the row of what another has just sent is there.
@@ -85,15 +83,46 @@ class Uploads:
             UnsupportedMedia, UploadError: as `send`.
         """
         asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
-        if not asset.raw.get("existing") or not options.get("overwrite", True):
+        if not asset.raw.get("existing") or not naming.is_on(options.get("overwrite"), True):
             return asset
         named = {"public_id": asset.public_id, "type": asset.delivery_type}
         is_new = (asset.version or 0) > time.time() - _JUST_SENT_S
         for wait_s in until_saved_s if is_new else (0.0,):
             self._refuse_foreign(named, identity)
+            if self._store.owns(_names(named), identity):
+                break
             time.sleep(wait_s)
-        rest = {name: value for name, value in options.items() if name not in _NAMING}
-        return self.send(thing, identity, resource_type, **{**rest, **named})
+        # By the same options, which have just come to this name, whatever made it of them.
+        return self.send(thing, identity, resource_type, **options)
+
+    def send_named(
+        self,
+        thing: media.Media,
+        identity: Identity,
+        resource_type: str | None = None,
+        until_saved_s: Sequence[float] = _UNTIL_SAVED_S,
+        is_known: bool = True,
+        **options: Any,
+    ) -> Asset:
+        """As `send`, and nothing is replaced but an asset of the caller's own, or nobody's.
+
+        Args:
+            until_saved_s: as in `send_new`.
+            is_known: False where the caller has no row of the name.
+
+        Raises:
+            Conflict: the name is another user's; nothing of theirs was replaced.
+            InvalidName: nothing was sent. UnsupportedMedia, UploadError: as `send`.
+        """
+        _check_naming(options)
+        if naming.is_random(options):
+            return self.send(thing, identity, resource_type, **options)
+        self._refuse_foreign(options, identity)
+        if is_known and naming.is_certain(options):
+            kind = _kind_for(thing, resource_type, options)
+            if self._store.owns(_names(options, kind), identity):
+                return self.send(thing, identity, resource_type, **options)
+        return self.send_new(thing, identity, resource_type, until_saved_s, **options)
 
     def upload(
         self, source: Source, identity: Identity, resource_type: str | None = None, **options: Any
@@ -106,14 +135,7 @@ class Uploads:
             StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
         """
         thing = media.read_source(source)
-        is_new = bool(options.get("use_filename")) and not options.get("unique_filename", True)
-        if "public_id" in options:
-            self._refuse_foreign(options, identity)
-            is_new = not self._store.stands(_names(options), identity)
-        if is_new:
-            asset = self.send_new(thing, identity, resource_type, **options)
-        else:
-            asset = self.send(thing, identity, resource_type, **options)
+        asset = self.send_named(thing, identity, resource_type, **options)
         try:
             return self.keep(asset, identity)
         except StoreError as error:
@@ -172,21 +194,42 @@ class Uploads:
     ) -> SignedUpload:
         """Sign one upload for somebody else to send, and write down that it is to come.
 
+        overwrite=false is signed too, whatever is asked for, unless the name is that of an asset
+        of the caller's: until the upload comes, another may have it.
+
         Raises:
             UploadError: for an unknown option. InvalidName: for a public_id or folder.
             Conflict: the public_id is another user's, which the upload would overwrite.
             StoreError: the intent could not be written; nothing is handed out.
         """
-        check_name(options.get("public_id"), options.get("folder"))
-        if options.get("public_id") and options.get("overwrite") not in (False, "0", "false"):
-            self._refuse_foreign(options, identity)
+        _check_naming(options)
+        asks = naming.is_on(options.get("overwrite"), True)
+        if not (asks and self.spares_others(options, identity)) and naming.may_meet(options):
+            options["overwrite"] = False
+        return self.sign_exactly(identity, resource_type, **options)
+
+    def sign_exactly(self, identity: Identity, resource_type: str, **options: Any) -> SignedUpload:
+        """As `sign_upload`, these options and no other: what they overwrite is not looked at."""
+        _check_naming(options)
         signed = sign_upload(self._client.account, resource_type, **options)
         self._intents.open(identity, signed.fields, signed.expires_at)
         return signed
 
+    def spares_others(self, options: Mapping[str, Any], identity: Identity) -> bool:
+        """Whether an upload may overwrite: it meets nothing but the caller's own, for certain.
+
+        Raises:
+            Conflict: it would overwrite another user's.
+        """
+        if not naming.may_meet(options):
+            return True
+        self._refuse_foreign(options, identity)
+        return naming.is_certain(options) and self._store.owns(_names(options), identity)
+
     def _refuse_foreign(self, options: Mapping[str, Any], identity: Identity) -> None:
         """Before sending: Cloudinary overwrites by default, and knows nothing of our owners."""
-        self._store.refuse_foreign(_names(options), identity)
+        if names := _names(options):
+            self._store.refuse_foreign(names, identity)
 
     def _check_url(self, claimed: Asset, asset: Asset) -> None:
         """The claimed URL must be this asset's: a mismatch means the caller mixed two up.
@@ -204,15 +247,27 @@ class Uploads:
             )
 
 
-def _names(options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _names(options: Mapping[str, Any], *kinds: str) -> list[tuple[str, str, str]]:
     """What an upload may come to be called: (resource_type, delivery_type, public_id) each."""
-    parts = (options.get("folder"), options["public_id"])
-    public_id = "/".join(str(part).strip("/") for part in parts if part)
+    public_id = naming.full_name(options)
     delivery_type = str(options.get("type") or "upload")
-    return [(resource_type, delivery_type, public_id) for resource_type in RESOURCE_TYPES]
+    return [(kind, delivery_type, public_id) for kind in kinds or RESOURCE_TYPES if public_id]
 
 
-def _kind_for(data: bytes, label: str, filename: str | None) -> str:
+def _check_naming(options: Mapping[str, Any]) -> None:
+    check_name(options.get("public_id"), options.get("folder"))
+    check_name(naming.full_name(options))
+
+
+def _label(filename: str | None, options: Mapping[str, Any]) -> str:
+    return filename or str(options.get("public_id") or "the file")
+
+
+def _kind_for(thing: media.Media, resource_type: str | None, options: Mapping[str, Any]) -> str:
+    if resource_type or not isinstance(thing.data, bytes):
+        return resource_type or "auto"
+    filename = options.get("filename") or thing.filename
+    data, label = thing.data, _label(filename, options)
     kind = media.kind_of(data, filename)
     if kind == "other" and data:
         raise UnsupportedMedia(

@@ -121,6 +121,15 @@ class AssetStore:
         named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id).in_(names)
         return bool(self._rows(sa.select(c.id).where(named), identity))
 
+    def owns(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> bool:
+        """Whether one of the names is that of an asset of the caller's; an admin's are all."""
+        c = files.c
+        named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id).in_(names)
+        wanted = sa.select(c.id).where(named, c.deleted_at.is_(None))
+        if identity.role != "admin":
+            wanted = wanted.where(c.user_id == identity.user_id)
+        return bool(self._rows(wanted, identity))
+
     def former_owners(
         self, asset_ids: Iterable[str], identity: Identity
     ) -> dict[str, tuple[str, bool]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import sqlalchemy as sa
 
+from media_toolkit import naming
 from media_toolkit.asset import Asset
 from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
@@ -173,7 +174,7 @@ class IntentStore:
         signed = {k: str(v) for k, v in parameters.items() if k not in _NOT_SIGNED}
         values = {
             "parameters": signed,
-            "public_id": _full_public_id(signed),
+            "public_id": naming.full_name(signed),
             "signed_at": _moment(int(signed["timestamp"])).isoformat(),
             "expires_at": _moment(expires_at).isoformat(),
         }
@@ -341,13 +342,6 @@ def _values(
         "named_only": named_only,
         "passed_over": [],
     }
-
-
-def _full_public_id(signed: Mapping[str, str]) -> str | None:
-    if not signed.get("public_id"):
-        return None
-    parts = (signed.get("folder", ""), signed["public_id"])
-    return "/".join(part.strip("/") for part in parts if part.strip("/"))
 
 
 def _moment(value: datetime | int) -> datetime:
