@@ -299,6 +299,18 @@ def test_an_empty_overwrite_is_none_and_false_is_signed(empty: str | None) -> No
         named.permit({"public_id": "a", "overwrite": empty}, "ana", exact=True)
 
 
+@pytest.mark.parametrize("way", [{"public_id": "X", "folder": "BO"}, {"folder": "BO", **BY_FILE}])
+def test_what_another_sent_by_a_signature_and_has_not_saved_yet_is_not_replaced(
+    ana: mt.MediaToolkit, horse: bytes, coffee: bytes, names: Names, way: dict[str, Any]
+) -> None:
+    bo = ana.acting_as("bo")
+    answer = send(bo.sign_upload(public_id=names.full), horse, "a.png")
+    with pytest.raises(mt.Conflict, match="signed for another user"):
+        ana.upload(coffee, filename=f"{names.bare}.png", **names.of(way))
+    assert ana._client.explicit(names.full)["etag"] == answer["etag"]
+    assert bo.save_from_browser(answer).user_id == "bo"
+
+
 def test_an_upload_that_was_signed_with_a_prefix_is_known_by_its_whole_name(
     kit: mt.MediaToolkit, horse: bytes, names: Names
 ) -> None:
@@ -346,8 +358,10 @@ def test_a_switch_is_read_as_cloudinary_reads_it(
     kit: mt.MediaToolkit, horse: bytes, names: Names, value: object, is_on: bool
 ) -> None:
     assert naming.is_on(value, not is_on) is is_on
-    named = {"filename": f"{names.bare}.png", "use_filename": True, "unique_filename": value}
+    named: dict[str, Any] = {"filename": f"{names.bare}.png", "use_filename": True}
+    named["unique_filename"] = value
     assert (kit.upload(horse, **named).public_id != names.bare) is is_on
-    told = kit.upload(horse, filename=f"{names.bare}.png", use_filename=value).public_id
+    named = {"filename": f"{names.bare}.png", "use_filename": value}
+    told = kit.upload(horse, **named).public_id
     assert told.startswith(names.bare) is is_on
     assert naming.is_on(None, is_on) is naming.is_on("", is_on) is is_on

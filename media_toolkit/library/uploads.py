@@ -79,7 +79,8 @@ class Uploads:
             until_saved_s: the waits within which the row of what another has just sent is there.
 
         Raises:
-            Conflict: it is another user's by now; nothing of theirs was replaced.
+            Conflict: it is another user's by now, or was signed for one and has no row yet;
+                nothing of theirs was replaced.
             UnsupportedMedia, UploadError: as `send`.
         """
         asset = self.send(thing, identity, resource_type, **{**options, "overwrite": False})
@@ -91,6 +92,12 @@ class Uploads:
             self._refuse_foreign(named, identity)
             if self._store.owns(_names(named), identity):
                 break
+            if self._intents.is_signed_for_another(asset.public_id, identity):
+                raise Conflict(
+                    f"{asset} is in Cloudinary, and signed for another user to upload",
+                    hint="choose another public_id, or ask an admin",
+                    ids=(asset.public_id,),
+                )
             time.sleep(wait_s)
         # By the same options, which have just come to this name, whatever made it of them.
         return self.send(thing, identity, resource_type, **options)

@@ -81,6 +81,7 @@ WHERE id = (SELECT id FROM upload_intents WHERE {_MATCHES}
             ORDER BY {_BEST_FIRST} LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING *
 """)
+_SIGNED_FOR_ANOTHER = sa.text("SELECT media_toolkit_rules.is_signed_for_another(:public_id)")
 _LISTED = sa.text("""
 SELECT * FROM upload_intents
 WHERE (CAST(:settled AS boolean) IS NULL OR (settled_at IS NOT NULL) = :settled)
@@ -238,6 +239,15 @@ class IntentStore:
 
         row = self._database.run(identity, work)
         return Intent.from_row(dict(row)) if row is not None else None
+
+    def is_signed_for_another(self, public_id: str, identity: Identity) -> bool:
+        """Whether somebody else has the name signed, and no upload of theirs is known yet."""
+        if identity.role == "admin":
+            return False
+        asked = {"public_id": public_id}
+        return self._database.run(
+            identity, lambda connection: bool(connection.scalar(_SIGNED_FOR_ANOTHER, asked))
+        )
 
     def unsettled(
         self, identity: Identity, user_id: str | None = None, limit: int = 1_000

@@ -29,11 +29,13 @@ class Uploading(Parts):
             source: path, http(s) URL, bytes, binary file object or PIL image.
             resource_type: image, video, raw or auto; decided from the content unless given.
             options: the SDK's upload options: public_id, folder, tags, context, overwrite …;
-                and `filename`, for bytes that have no name.
+                and `filename`, for bytes that have no name. By whatever options a name comes
+                about, also with overwrite=True, no other user's asset is replaced.
 
         Raises:
             UnsupportedMedia, InvalidName, TooLarge: nothing was sent or stored.
-            Conflict: the public_id belongs to another user. UploadError: Cloudinary refused.
+            Conflict: the name belongs to another user; nothing of theirs was replaced.
+            UploadError: Cloudinary refused.
         """
         return self._uploads.upload(source, self.identity, resource_type, **options)
 
@@ -67,6 +69,9 @@ class Uploading(Parts):
         """Sign one upload for a browser or another program: post `.fields` and file to `.url`.
 
         An intent is written with it (`intents`); `save` of what comes back settles it.
+        overwrite=false is signed, also where overwrite=True is asked for, unless public_id (and
+        folder) are the name of an asset of the caller's now: with a prefix, an upload preset or a
+        file's name without `unique_filename` it always is.
 
         Raises:
             UploadError: for an option that Cloudinary's upload does not have.
