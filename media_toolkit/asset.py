@@ -26,7 +26,7 @@ from media_toolkit.response import (
 RESOURCE_TYPES = ("image", "video", "raw")
 # What the SDKs, and this package, call bytes that come without a name.
 _UNNAMED = "file"
-_DELIVERY_TYPE = re.compile(r"[a-z_]{1,40}")
+DELIVERY_TYPE = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Asset:
         if resource_type not in RESOURCE_TYPES:
             raise ValueError(f"unknown resource_type {resource_type!r}")
         delivery_type = str(response.get("type") or "upload")
-        if delivery_type != "upload" and not _DELIVERY_TYPE.fullmatch(delivery_type):
+        if delivery_type != "upload" and not DELIVERY_TYPE.fullmatch(delivery_type):
             raise ValueError(f"unknown type {delivery_type!r}")
         public_id, url = read_text(public_id), read_text(url)
         raw = dict(response)

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from media_toolkit import naming
 from media_toolkit.asset import Asset
-from media_toolkit.cloud.client import check_name
+from media_toolkit.cloud.names import check_name
 from media_toolkit.cloud.signing import SignedUpload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
 from media_toolkit.errors import Conflict, PolicyError
@@ -23,6 +23,7 @@ from media_toolkit.library.uploads import Uploads
 from media_toolkit.policy import UploadPolicy
 from media_toolkit.settings import CloudAccount
 from media_toolkit.store.arrivals import Arrival, ArrivalStore
+from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intents import LEEWAY, Intent, IntentStore, uploaded_at
 from media_toolkit.store.notifications import NotificationStore
@@ -47,6 +48,7 @@ class BrowserUploads:
         intents: IntentStore,
         notifications: NotificationStore,
         arrivals: ArrivalStore,
+        asset_ids: AssetIds,
     ) -> None:
         self._account = account
         self._policy = policy
@@ -55,6 +57,7 @@ class BrowserUploads:
         self._intents = intents
         self._notifications = notifications
         self._arrivals = arrivals
+        self._asset_ids = asset_ids
 
     def sign(self, wanted: Mapping[str, Any] | None, identity: Identity) -> SignedUpload:
         """Sign one upload, and write down that it is to come.
@@ -98,9 +101,9 @@ class BrowserUploads:
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a page says it uploaded, once it is shown to be true.
 
-        A fresh answer with a right signature is not asked about again, unless its URL is not
-        the one that follows from it or the policy limits what no signature covers. Otherwise
-        Cloudinary tells what is so.
+        Cloudinary is asked what is so. Only a fresh answer with a right signature that tells no
+        asset_id is not asked about again, unless its URL is not the one that follows from it or
+        the policy limits what no signature covers.
 
         Raises:
             SignatureError: a wrong signature, missing fields, another asset's URL.
@@ -115,10 +118,11 @@ class BrowserUploads:
                 return self._keep(claimed, identity)
         known = self._uploads.confirm(claimed)
         known = replace(known, media_url=delivery_url(self._account, known))
-        return self._keep(known, identity)
+        return self._keep(_with_what_is_not_told_again(known, claimed), identity)
 
     def _is_proof(self, claimed: Asset) -> bool:
-        if self._policy.needs_facts or claimed.version is None:
+        # Whoever told another asset's id would have it destroyed with the row.
+        if self._policy.needs_facts or claimed.version is None or claimed.asset_id is not None:
             return False
         is_fresh = abs(time.time() - claimed.version) < TAKEN_AT_ITS_WORD_S
         return is_fresh and unquote(claimed.media_url) == unquote(
@@ -137,7 +141,9 @@ class BrowserUploads:
         try:
             saved = self._assets.save(asset, identity, revive=True)
         except Conflict:
-            if not self._notifications.claim(asset, identity):
+            is_so = self._notifications.claim(asset, identity)
+            is_senders = intent is not None
+            if not is_so and not self._asset_ids.give(asset, identity, is_senders=is_senders):
                 raise
             saved = self._assets.save(asset, identity, revive=True)
         if intent is not None:
@@ -200,3 +206,15 @@ class BrowserUploads:
             hint="it stays in Cloudinary and is not saved; upload it anew with a signature for it",
             ids=(asset.public_id,),
         )
+
+
+def _with_what_is_not_told_again(known: Asset, claimed: Asset) -> Asset:
+    """Only the upload's answer has the file's name and the perceptual hash: as it was sent."""
+    if (known.version, known.etag) != (claimed.version, claimed.etag):
+        return known
+    return replace(
+        known,
+        original_filename=known.original_filename or claimed.original_filename,
+        phash=known.phash or claimed.phash,
+        raw={**claimed.raw, **known.raw},
+    )

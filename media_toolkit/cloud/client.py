@@ -24,19 +24,17 @@ from media_toolkit import forks, naming
 from media_toolkit.cloud import signing
 from media_toolkit.cloud.labels import TagCommand
 from media_toolkit.cloud.listing import ListingPage, ListingScope
+from media_toolkit.cloud.names import check_asset_id, check_identity, check_kind, check_name
 from media_toolkit.cloud.pacing import AdminBudget
 from media_toolkit.cloud.refusals import refusal
 from media_toolkit.errors import (
     BudgetSpent,
     CloudUnavailable,
-    InvalidName,
     MediaToolkitError,
     RateLimited,
 )
 from media_toolkit.settings import CloudAccount
 
-FORBIDDEN_IN_PUBLIC_ID = frozenset("?&#\\%<>+")
-MAX_PUBLIC_ID_CHARS = 255
 CONNECTIONS = 32
 # A limit that is reset later than this is the caller's to wait for.
 MAX_PAUSE_S = 8
@@ -81,6 +79,7 @@ class CloudClient:
             UnsupportedMedia, InvalidName, TooLarge, RateLimited, CloudUnavailable, UploadError
         """
         check_name(options.get("public_id"), options.get("folder"))
+        check_kind(resource_type, options.get("type"))
         if naming.is_random(options):
             options["public_id"] = secrets.token_hex(10)
         file: Any = data if isinstance(data, str) else (filename or "file", data)
@@ -91,7 +90,13 @@ class CloudClient:
     def destroy(
         self, public_id: str, resource_type: str = "image", delivery_type: str = "upload"
     ) -> bool:
-        """Delete an asset for good; False when Cloudinary does not have it."""
+        """Delete an asset for good; False when Cloudinary does not have it.
+
+        Raises:
+            InvalidName: as by every call that names an asset: Cloudinary may take the name for
+                another's.
+        """
+        check_identity(public_id, resource_type, delivery_type)
         fields = {"public_id": public_id, "type": delivery_type, "invalidate": "true"}
         return self._act("destroy", resource_type, fields, public_id).get("result") == "ok"
 
@@ -103,6 +108,7 @@ class CloudClient:
         Raises:
             InvalidName, NotFound. UploadError: the new name is taken.
         """
+        check_identity(public_id, resource_type, delivery_type)
         check_name(to)
         fields = {
             "from_public_id": public_id,
@@ -122,6 +128,8 @@ class CloudClient:
         delivery_type: str = "upload",
     ) -> set[str]:
         """Change the tags of at most 1,000 assets; returns the public_ids that exist."""
+        for public_id in public_ids:
+            check_identity(public_id, resource_type, delivery_type)
         fields = {"command": command, "type": delivery_type, "public_ids": list(public_ids)}
         fields |= {"tag": ",".join(tags)} if tags else {}
         answer = self._act("tags", resource_type, fields, public_ids[0])
@@ -135,6 +143,8 @@ class CloudClient:
         delivery_type: str = "upload",
     ) -> set[str]:
         """Set keys of the context of at most 1,000 assets; returns the public_ids that exist."""
+        for public_id in public_ids:
+            check_identity(public_id, resource_type, delivery_type)
         fields: dict[str, Any] = {
             "command": "add",
             "context": signing.serialize_options({"context": dict(context)})["context"],
@@ -155,6 +165,8 @@ class CloudClient:
         One key alone Cloudinary does not remove.
         https://cloudinary.com/documentation/contextual_metadata#the_context_method
         """
+        for public_id in public_ids:
+            check_identity(public_id, resource_type, delivery_type)
         fields: dict[str, Any] = {
             "command": "remove_all",
             "type": delivery_type,
@@ -173,8 +185,9 @@ class CloudClient:
         """What Cloudinary itself says of an asset; one Admin API call.
 
         Raises:
-            NotFound: when Cloudinary never saw it.
+            NotFound: when Cloudinary never saw it. InvalidName: as `destroy`.
         """
+        check_identity(public_id, resource_type, delivery_type)
         path = f"resources/{resource_type}/{delivery_type}/{quote(public_id, safe='/')}"
         return self._administer("GET", path, public_id, budget)
 
@@ -182,7 +195,8 @@ class CloudClient:
         self, asset_id: str, budget: AdminBudget | None = None
     ) -> dict[str, Any]:
         """As `resource`, by what a rename does not change. Raises NotFound."""
-        return self._administer("GET", f"resources/{quote(asset_id, safe='')}", asset_id, budget)
+        path = f"resources/{check_asset_id(asset_id)}"
+        return self._administer("GET", path, asset_id, budget)
 
     def listing(
         self,
@@ -228,7 +242,7 @@ class CloudClient:
             fields["context"] = sdk.encode_context(dict(context)) or ""
         if folder is not None:
             fields["asset_folder"] = folder
-        path = f"resources/{quote(asset_id, safe='')}"
+        path = f"resources/{check_asset_id(asset_id)}"
         return self._administer("POST", path, asset_id, budget, fields=fields)
 
     def explicit(
@@ -237,8 +251,9 @@ class CloudClient:
         """What `resource` answers, by the Upload API: without its limit of calls an hour.
 
         Raises:
-            NotFound: when Cloudinary never saw it.
+            NotFound: when Cloudinary never saw it. InvalidName: as `destroy`.
         """
+        check_identity(public_id, resource_type, delivery_type)
         url = signing.upload_url(self.account, resource_type, "explicit")
         fields = {"public_id": public_id, "type": delivery_type}
         return self._retrying(lambda: self._post_signed(url, fields, {}, public_id))
@@ -387,41 +402,6 @@ class CloudClient:
         if response.status < 300 and isinstance(body, dict):
             return body
         raise refusal(response.status, body, response.headers, label)
-
-
-def check_name(public_id: str | None, folder: str | None = None) -> None:
-    """Refuse before sending what Cloudinary's naming rules refuse.
-
-    Rules: https://cloudinary.com/documentation/ts_permitted_naming_conventions
-
-    Raises:
-        InvalidName: saying which rule the name breaks.
-    """
-    if public_id is None and folder is None:
-        return
-    full = "/".join(str(part) for part in (folder, public_id) if part is not None)
-    wrong = sorted(FORBIDDEN_IN_PUBLIC_ID & set(full))
-    if not all(isinstance(part, str | None) for part in (folder, public_id)):
-        reason = "is no text"
-    elif not full or len(full) > MAX_PUBLIC_ID_CHARS:
-        reason = f"has {len(full)} characters; 1 to {MAX_PUBLIC_ID_CHARS} are allowed"
-    elif wrong:
-        reason = f"contains {' '.join(wrong)}"
-    elif any(part.strip() in ("", ".", "..") for part in full.split("/")):
-        reason = "has an empty, '.' or '..' segment"
-    elif any(not c.isprintable() for c in full):
-        reason = "contains control characters"
-    elif full != full.strip():
-        reason = "begins or ends with a space"
-    else:
-        return
-    kind = "folder" if public_id is None else "public_id"
-    shown = full if len(full) <= 60 else f"{full[:57]}…"
-    raise InvalidName(
-        f"{kind} {shown!r} {reason}",
-        hint=f"choose another {kind}, or none{' for a random one' if public_id else ''}",
-        ids=(full,),
-    )
 
 
 @cache

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from media_toolkit import media
 from media_toolkit.asset import Asset
-from media_toolkit.cloud.client import check_name
+from media_toolkit.cloud.names import check_name
 from media_toolkit.errors import Conflict, MediaToolkitError, StoreError, Unavailable
 from media_toolkit.identity import Identity
 from media_toolkit.ingest.report import IngestReport, Result

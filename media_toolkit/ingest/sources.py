@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from media_toolkit.cloud.client import FORBIDDEN_IN_PUBLIC_ID
+from media_toolkit.cloud.names import FORBIDDEN_IN_PUBLIC_ID
 from media_toolkit.errors import IngestError
 
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})

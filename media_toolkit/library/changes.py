@@ -9,9 +9,17 @@ from datetime import timedelta
 from typing import Any
 
 from media_toolkit.asset import Asset
-from media_toolkit.cloud.client import CloudClient, check_name
+from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.labels import Labels
-from media_toolkit.errors import Conflict, NotFound, StoreError, UploadError, listed
+from media_toolkit.cloud.names import check_name
+from media_toolkit.errors import (
+    Conflict,
+    InvalidName,
+    NotFound,
+    StoreError,
+    UploadError,
+    listed,
+)
 from media_toolkit.identity import Identity
 from media_toolkit.response import flat_context
 from media_toolkit.store.assets import AssetStore
@@ -115,17 +123,29 @@ class Changes:
         Raises:
             FilterError: no age. UploadError: Cloudinary failed; what is done stays done, and
                 the same call goes on. Conflict: some stay, and the others are done: rows of
-                other tables refer to them, a trigger holds them, or they were uploaded again.
+                other tables refer to them, a trigger holds them, they were uploaded again, or
+                their asset has a name in Cloudinary that the row never had.
         """
         age, done = read_age(older_than), 0
         kept: dict[int, Asset] = {}
+        elsewhere: list[Asset] = []
+        unnamed: list[Asset] = []
 
         def destroy(asset: Asset) -> bool:
-            there = self._where_it_is(asset)
-            if there is not None and (there.version or 0) > (asset.version or 0) > 0:
-                return False
-            if there is not None:
+            try:
+                there = self._where_it_is(asset)
+                if there is None:
+                    return True
+                if (there.version or 0) > (asset.version or 0) > 0:
+                    return False
+                if there.identity != asset.identity and not self._rows.had(asset, there, identity):
+                    # An asset_id is nobody's proof: that name may be another user's.
+                    elsewhere.append(asset)
+                    return False
                 self._client.destroy(there.public_id, there.resource_type, there.delivery_type)
+            except InvalidName:
+                unnamed.append(asset)
+                return False
             return True
 
         while True:
@@ -136,8 +156,7 @@ class Changes:
         if kept:
             raise Conflict(
                 f"left as they are: {listed(kept.values())}; {done} others purged",
-                hint="rows of other tables refer to these, or a trigger or policy holds them, or "
-                "they were uploaded again since: kit.reconcile brings those back",
+                hint=_why_kept(elsewhere, unnamed, len(kept)),
                 ids=tuple(asset.public_id for asset in kept.values()),
             )
         return done
@@ -275,6 +294,28 @@ class Changes:
             if pairs:
                 self._client.add_context(dict(pairs), public_ids, kind, way)
         return set(known)
+
+
+def _why_kept(elsewhere: list[Asset], unnamed: list[Asset], kept: int) -> str:
+    """Why a purge left some; `elsewhere` and `unnamed` may have one twice, after a restart."""
+    hints = []
+    if elsewhere:
+        hints.append(
+            f"in Cloudinary the asset_id of {listed(dict.fromkeys(map(str, elsewhere)))} has a name"
+            " that the row never had: kit.restore and kit.reconcile give the row that name if it"
+            " is free, and then it can go"
+        )
+    if unnamed:
+        hints.append(
+            f"{listed(dict.fromkeys(map(str, unnamed)))} names no asset in Cloudinary: the owner of"
+            " the table can delete the row by SQL"
+        )
+    if kept > len({asset.id for asset in (*elsewhere, *unnamed)}):
+        hints.append(
+            "rows of other tables refer to these, or a trigger or policy holds them, or they were"
+            " uploaded again since: kit.reconcile brings those back"
+        )
+    return "; ".join(hints)
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from urllib.parse import unquote, urlsplit
 
 from media_toolkit import media, naming
 from media_toolkit.asset import RESOURCE_TYPES, Asset
-from media_toolkit.cloud.client import CloudClient, check_name
+from media_toolkit.cloud.client import CloudClient
+from media_toolkit.cloud.names import check_kind, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
 from media_toolkit.errors import Conflict, SignatureError, StoreError, UnsupportedMedia
 from media_toolkit.identity import Identity
+from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.notifications import NotificationStore
@@ -37,11 +39,13 @@ class Uploads:
         store: AssetStore,
         intents: IntentStore,
         heard: NotificationStore,
+        asset_ids: AssetIds,
     ) -> None:
         self._client = client
         self._store = store
         self._intents = intents
         self._heard = heard
+        self._asset_ids = asset_ids
 
     def send(
         self,
@@ -159,7 +163,9 @@ class Uploads:
         try:
             return self._store.save(asset, identity, revive=True)
         except Conflict:
-            if not self._heard.claim_sent(asset, identity):
+            is_so = self._heard.claim_sent(asset, identity)
+            is_senders = not asset.raw.get("existing")
+            if not is_so and not self._asset_ids.give(asset, identity, is_senders=is_senders):
                 raise
             return self._store.save(asset, identity, revive=True)
 
@@ -177,7 +183,13 @@ class Uploads:
         if response.get("signature"):
             verify_response(response, self._client.account.api_secret.get_secret_value())
         asset = self.confirm(claimed)
-        saved = self._store.save(asset, identity, revive=True, is_current=True)
+        try:
+            saved = self._store.save(asset, identity, revive=True, is_current=True)
+        except Conflict:
+            intent = self._intents.find(asset, "save", identity)
+            if not self._asset_ids.give(asset, identity, is_senders=intent is not None):
+                raise
+            saved = self._store.save(asset, identity, revive=True, is_current=True)
         self._intents.settle(asset, "save", identity)
         return saved
 
@@ -209,6 +221,7 @@ class Uploads:
             Conflict: the public_id is another user's, which the upload would overwrite.
             StoreError: the intent could not be written; nothing is handed out.
         """
+        check_kind(resource_type, options.get("type"))
         _check_naming(options)
         asks = naming.is_on(options.get("overwrite"), True)
         if not (asks and self.spares_others(options, identity)) and naming.may_meet(options):
@@ -217,6 +230,7 @@ class Uploads:
 
     def sign_exactly(self, identity: Identity, resource_type: str, **options: Any) -> SignedUpload:
         """As `sign_upload`, these options and no other: what they overwrite is not looked at."""
+        check_kind(resource_type, options.get("type"))
         _check_naming(options)
         signed = sign_upload(self._client.account, resource_type, **options)
         self._intents.open(identity, signed.fields, signed.expires_at)

@@ -73,6 +73,13 @@ WHERE deleted_at <= NOW() - CAST(:age AS interval) AND (user_id = :user_id OR :i
     AND id <> ALL(CAST(:kept AS bigint[]))
 ORDER BY deleted_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 """
+# Since the row was this asset's.
+_HAD = sa.text("""
+SELECT EXISTS (SELECT FROM cloudinary_files_history
+               WHERE file_id = :id AND old ->> 'asset_id' = :asset_id
+                 AND (old ->> 'resource_type', old ->> 'delivery_type', old ->> 'public_id')
+                     = (:resource_type, :delivery_type, :public_id))
+""")
 _REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
 
 
@@ -178,6 +185,12 @@ class AssetChanges:
     def restore(self, assets: Sequence[Asset], identity: Identity) -> list[Asset]:
         """Show hidden rows again. Raises Forbidden as `label` does."""
         return self._change(_RESTORE, assets, identity)
+
+    def had(self, asset: Asset, named: Asset, identity: Identity) -> bool:
+        """Whether the row once had the name of `named`, and its asset_id with it."""
+        values = {"id": asset.id, "asset_id": asset.asset_id}
+        values |= dict(zip(_IDENTITY, named.identity, strict=True))
+        return bool(self._database.run(identity, lambda k: k.scalar(_HAD, values)))
 
     def purge(
         self,

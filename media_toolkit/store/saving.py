@@ -190,6 +190,7 @@ def write(
     followed = 0
     if connection.execute(statements.moved, values).first() is not None:
         connection.execute(statements.lock, values)
+        connection.execute(statements.give_way, values)
         try:
             followed = _follow(connection, statements, values)
         except sa.exc.IntegrityError:

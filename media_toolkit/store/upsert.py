@@ -123,6 +123,14 @@ _FOLLOWS = """
 old.asset_id = new.asset_id AND {mine} AND {old} <> {new}
 AND {is_to_move} AND NOT ({is_taken})
 """
+# Another's row without an id that has this name already is rather what is told of: that the other
+# row has the id is its saver's word.
+_YIELD = """
+UPDATE cloudinary_files AS old SET asset_id = NULL
+FROM {source} AS new JOIN cloudinary_files AS there ON {there} = {new}
+WHERE old.asset_id = new.asset_id AND {old} <> {new}
+  AND there.asset_id IS NULL AND there.user_id <> old.user_id
+"""
 # Who else stands under the new name was overwritten by the rename: Cloudinary has it no more.
 _CLEAR_THE_WAY = """
 DELETE FROM cloudinary_files AS there
@@ -215,6 +223,7 @@ class Upsert:
             which = f"WHERE {there} ORDER BY ordinality"
         self.moved = sa.text(_MOVED.format(**words))
         self.lock = sa.text(_LOCK.format(**words))
+        self.give_way = sa.text(_YIELD.format(**words))
         self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
         self.step_aside = sa.text(_STEP_ASIDE.format(**words))
         self.follow = sa.text(_FOLLOW.format(**words))

@@ -73,6 +73,7 @@ class CloudSide:
         from media_toolkit.library.uploads import Uploads
         from media_toolkit.notifications import Notifications
         from media_toolkit.store.arrivals import ArrivalStore
+        from media_toolkit.store.asset_ids import AssetIds
         from media_toolkit.store.changes import AssetChanges
         from media_toolkit.store.intents import IntentStore
         from media_toolkit.store.notifications import NotificationStore
@@ -81,7 +82,8 @@ class CloudSide:
         account, database, store = self._account, self._database, self._store
         client, intents = CloudClient(account), IntentStore(database)
         heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
-        uploads = Uploads(client, store, intents, heard)
+        asset_ids = AssetIds(database)
+        uploads = Uploads(client, store, intents, heard, asset_ids)
         return CloudParts(
             client,
             intents,
@@ -96,6 +98,7 @@ class CloudSide:
                 intents,
                 heard,
                 ArrivalStore(database),
+                asset_ids,
             ),
         )
 
