@@ -214,10 +214,28 @@ def test_a_purge_destroys_the_asset_and_not_who_has_its_name_by_now(
     kit._client.rename("horse", "old horse")
     kit._client.rename("rocket", "horse")
     kit._client.destroy("gone")
-    assert kit.purge("0m") == 2
+    with pytest.raises(mt.Conflict, match="image/upload/horse; 1 others purged") as told:
+        kit.purge("0m")
+    assert "kit.restore and kit.reconcile" in told.value.hint
     assert kit._client.resource("horse")["asset_id"] == rocket.asset_id
+    assert kit._client.resource("old horse")["asset_id"] == horse.asset_id
+    kit.restore("horse")
+    kit.reconcile(progress=False).apply(dry_run=False, progress=False)
+    kit.delete("old horse")
+    assert kit.purge("0m") == 1
     with pytest.raises(mt.NotFound):
         kit._client.resource("old horse")
+
+
+def test_a_purge_destroys_the_asset_under_a_name_that_its_row_had(
+    kit: mt.MediaToolkit, horse: mt.Asset
+) -> None:
+    renamed = kit.rename(horse, "mare")
+    kit._client.rename("mare", "horse")
+    kit.delete(renamed)
+    assert kit.purge("0m") == 1
+    with pytest.raises(mt.NotFound):
+        kit._client.resource("horse")
 
 
 def test_a_rename_whose_row_did_not_follow_is_mended_by_the_same_call(

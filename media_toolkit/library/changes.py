@@ -136,11 +136,11 @@ class Changes:
                 there = self._where_it_is(asset)
                 if there is None:
                     return True
-                if (there.version or 0) > (asset.version or 0) > 0:
-                    return False
                 if there.identity != asset.identity and not self._rows.had(asset, there, identity):
                     # An asset_id is nobody's proof: that name may be another user's.
                     elsewhere.append(asset)
+                    return False
+                if (there.version or 0) > (asset.version or 0) > 0:
                     return False
                 self._client.destroy(there.public_id, there.resource_type, there.delivery_type)
             except InvalidName:
