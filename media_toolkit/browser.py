@@ -209,7 +209,7 @@ class BrowserUploads:
 
 
 def _with_what_is_not_told_again(known: Asset, claimed: Asset) -> Asset:
-    """Only the upload's answer has the file's name and the perceptual hash: as it was sent."""
+    """The perceptual hash, and perhaps the file's name, the upload's answer alone has."""
     if (known.version, known.etag) != (claimed.version, claimed.etag):
         return known
     return replace(
