@@ -101,9 +101,9 @@ class BrowserUploads:
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a page says it uploaded, once it is shown to be true.
 
-        Cloudinary is asked what is so. Only a fresh answer with a right signature that tells no
-        asset_id is not asked about again, unless its URL is not the one that follows from it or
-        the policy limits what no signature covers.
+        A fresh answer with a right signature is not asked about again, unless its URL is not
+        the one that follows from it, the policy limits what no signature covers, or another's
+        row has its asset_id. Otherwise Cloudinary tells what is so.
 
         Raises:
             SignatureError: a wrong signature, missing fields, another asset's URL.
@@ -116,13 +116,14 @@ class BrowserUploads:
             verify_response(response, self._account.api_secret.get_secret_value())
             if self._is_proof(claimed):
                 return self._keep(claimed, identity)
+        return self._keep(self._confirmed(claimed), identity)
+
+    def _confirmed(self, claimed: Asset) -> Asset:
         known = self._uploads.confirm(claimed)
-        known = replace(known, media_url=delivery_url(self._account, known))
-        return self._keep(_with_what_is_not_told_again(known, claimed), identity)
+        return replace(known, media_url=delivery_url(self._account, known))
 
     def _is_proof(self, claimed: Asset) -> bool:
-        # Whoever told another asset's id would have it destroyed with the row.
-        if self._policy.needs_facts or claimed.version is None or claimed.asset_id is not None:
+        if self._policy.needs_facts or claimed.version is None:
             return False
         is_fresh = abs(time.time() - claimed.version) < TAKEN_AT_ITS_WORD_S
         return is_fresh and unquote(claimed.media_url) == unquote(
@@ -141,10 +142,10 @@ class BrowserUploads:
         try:
             saved = self._assets.save(asset, identity, revive=True)
         except Conflict:
-            is_so = self._notifications.claim(asset, identity)
-            is_senders = intent is not None
-            if not is_so and not self._asset_ids.give(asset, identity, is_senders=is_senders):
-                raise
+            if not self._notifications.claim(asset, identity):
+                asset = self._confirmed(asset)
+                if not self._asset_ids.give(asset, identity, is_senders=intent is not None):
+                    raise
             saved = self._assets.save(asset, identity, revive=True)
         if intent is not None:
             self._intents.settle(asset, "save", identity)
@@ -206,15 +207,3 @@ class BrowserUploads:
             hint="it stays in Cloudinary and is not saved; upload it anew with a signature for it",
             ids=(asset.public_id,),
         )
-
-
-def _with_what_is_not_told_again(known: Asset, claimed: Asset) -> Asset:
-    """The perceptual hash, and perhaps the file's name, the upload's answer alone has."""
-    if (known.version, known.etag) != (claimed.version, claimed.etag):
-        return known
-    return replace(
-        known,
-        original_filename=known.original_filename or claimed.original_filename,
-        phash=known.phash or claimed.phash,
-        raw={**claimed.raw, **known.raw},
-    )
