@@ -32,6 +32,12 @@ def test_a_look_finds_the_way_again_after_its_connection_ended(
     assert not routes.are_apart(database)
     end_connections()
     assert not routes.are_apart(database)
-    with closing(Database(database.pooled_url, f"{database.pooled_url}_none")) as without:
-        with pytest.raises(Unavailable, match="does not exist|no such database"):
-            routes.are_apart(without)
+
+
+def test_a_direct_string_that_leads_nowhere_is_told_as_such(database: Database, stack: Any) -> None:
+    nowhere = f"{stack.database_url.rpartition('/')[0]}/none"
+    with (
+        closing(Database(database.pooled_url, nowhere)) as without,
+        pytest.raises(Unavailable, match="does not exist"),
+    ):
+        routes.are_apart(without)
