@@ -139,3 +139,15 @@ def test_several_hosts_are_tried_one_after_another_where_they_stand_in_the_optio
     query = f"host={host},{host}&port={choose_port()},{port}"
     url = f"{who}@/{place.partition('/')[2]}?{query}"
     assert [ask() for ask in ways(url, home)] == READ
+
+
+def test_the_folder_of_a_socket_in_the_place_of_the_host_is_where_every_way_looks(
+    tmp_path: Path,
+) -> None:
+    place = quote(str(tmp_path), safe="")
+    url = mt.Settings(database_url=f"postgresql://ana:S3cr3t@{place}:5433/db").pooled_url
+    database = Database(str(url), patience_s=0)
+    for ask in (database.ping, lambda: database.run_arrow(mt.Identity("ana"), lambda _: None)):
+        with pytest.raises(mt.Unavailable) as caught:
+            ask()
+        assert f'on socket "{tmp_path}/.s.PGSQL.5433" failed' in str(caught.value)
