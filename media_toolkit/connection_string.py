@@ -15,7 +15,7 @@ _PASTED = (
     (re.compile("['\"]"), "give it without the quotes around it"),
     (
         re.compile(r"(export\s+)?DATABASE_(DIRECT_)?URL\s*="),
-        "give it without the name DATABASE_URL= before it",
+        "give it without the name and the = before it",
     ),
     (
         re.compile(r"(postgres|postgresql)\+psycopg2?://", re.IGNORECASE),

@@ -19,6 +19,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.settings import Settings
 from media_toolkit.store import migrations, routes
 from media_toolkit.store.database import Database
+from media_toolkit.store.outage import our_errors
 
 State = Literal["ok", "warning", "error"]
 # Below the first uploads go on; below the second Postgres stops before long.
@@ -103,7 +104,7 @@ def diagnose(
         return Finding("Postgres", "ok", f"{name}, version {version}")
 
     def table() -> Finding:
-        if settings.database_direct_url is not None:
+        if settings.may_be_apart:
             routes.check_together(database)
         if lacks := migrations.lacking(database, settings.policy):
             said, remedies = zip(*lacks, strict=True)
@@ -133,7 +134,7 @@ def _table_as(database: Database, identity: Identity) -> Finding:
                 return Finding("table", "ok", said)
             policy = connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
     except Forbidden as error:
-        with database.engine.connect() as connection:
+        with our_errors(), database.engine.connect() as connection:
             grant = connection.scalar(_GRANT)
         return Finding("table", "error", error.message, f"as the owner: {grant}")
     return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")

@@ -279,6 +279,16 @@ class Settings(BaseSettings):
         return connection_string.of_neon(self.database_url.get_secret_value(), False)
 
     @property
+    def may_be_apart(self) -> bool:
+        """Whether DATABASE_DIRECT_URL says more than what follows from DATABASE_URL, so that
+        the two may lead to two databases."""
+        if self.database_direct_url is None or self.database_url is None:
+            return False
+        given = self.database_url.get_secret_value()
+        follows = (connection_string.of_neon(given, is_pooled) for is_pooled in (True, False))
+        return self.direct_url not in (given, *follows)
+
+    @property
     def is_embedded(self) -> bool:
         """Whether any part comes from the embedded stack."""
         return self.cloud is None or self.pooled_url is None

@@ -187,7 +187,9 @@ def test_nothing_is_said_of_a_pooled_string_that_does_not_answer(
 
 def test_the_look_at_two_strings_leaves_no_lock(settings: mt.Settings, stack: Any) -> None:
     url = stack.database_url
-    with mt.connect(mt.Settings(database_url=url, database_direct_url=url)) as kit:
+    given = mt.Settings(database_url=url, database_direct_url=f"{url}?application_name=x")
+    assert given.may_be_apart
+    with mt.connect(given) as kit:
         kit.migrate()
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute(

@@ -116,7 +116,7 @@ def test_a_database_url_that_cannot_be_read_says_what_to_write_and_quotes_nothin
         ("'postgresql://ana:s3cret@a/x'", "without the quotes"),
         ('"postgresql://ana:s3cret@a/x"', "without the quotes"),
         ("postgresql+psycopg2://ana:s3cret@a/x", r"without \+psycopg2"),
-        ("DATABASE_URL=postgresql://ana:s3cret@a/x", "without the name DATABASE_URL="),
+        ("DATABASE_URL=postgresql://ana:s3cret@a/x", "without the name and the ="),
         ("host=localhost user=ana password=s3cret", "postgresql://user:password@host/name"),
         ("mysql://ana:s3cret@a/x", "does not start with postgresql://"),
         ("postgresql:ana:s3cret@a/x", "does not start with postgresql://"),
@@ -231,6 +231,16 @@ def test_a_host_of_neon_may_be_written_in_capitals() -> None:
     settings = Settings(database_url=given)
     assert settings.pooled_url == NEON
     assert settings.direct_url == NEON.replace("-pooler", "")
+
+
+def test_two_strings_may_be_apart_where_the_second_does_not_follow_from_the_first() -> None:
+    direct = NEON.replace("-pooler", "")
+    for given in (NEON, direct):
+        assert not Settings(database_url=given).may_be_apart
+        assert not Settings(database_url=given, database_direct_url=NEON).may_be_apart
+        assert not Settings(database_url=given, database_direct_url=direct).may_be_apart
+    another = direct.replace("ep-cool", "ep-warm")
+    assert Settings(database_url=NEON, database_direct_url=another).may_be_apart
 
 
 @pytest.mark.parametrize(

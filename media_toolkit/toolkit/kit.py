@@ -173,7 +173,7 @@ class MediaToolkit(Uploading, Reading, Changing):
         """
         from media_toolkit.store import migrations, routes
 
-        if self.settings.database_direct_url is not None:
+        if self.settings.may_be_apart:
             routes.check_together(self._database)
         return migrations.migrate(self._database, self.settings.policy, on_applied)
 
