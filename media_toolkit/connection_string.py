@@ -127,7 +127,9 @@ def _check_with_libpq(url: str) -> None:
         urlsplit(url)
         parse_dsn(url)
     except (ValueError, psycopg2.Error) as error:
-        if isinstance(error, psycopg2.Error) and (option := _OPTION.search(str(error))):
+        option = _OPTION.search(str(error))
+        # With an @ behind it, what looks like an option may be the rest of a password.
+        if option is not None and "@" not in url.partition("?")[2]:
             said = f"has the option {option[1]}, which Postgres does not know"
         elif "query parameter" in str(error):
             said = "has options that cannot be read; they are like ?sslmode=require&name=value"

@@ -110,6 +110,7 @@ def test_a_database_url_that_cannot_be_read_says_what_to_write_and_quotes_nothin
         ("postgresql://ana:s3cret@a/x?sslmod=require", "the option sslmod, which Postgres does"),
         ("postgresql://a/x?user=ana&s3cret", "options that cannot be read"),
         ("postgresql://ana:s3@x:1?cret@db.example.org/x", "options that cannot be read"),
+        ("postgresql://ana:s3@x:1?cret=y@db.example.org/x", "options that cannot be read"),
         ("postgresql://a/x?S3cret=x", "options that cannot be read"),
         ("psql 'postgresql://ana:s3cret@a/x'", "without psql '…'"),
         ("psql postgresql://ana:s3cret@a/x", "without psql '…'"),
