@@ -58,7 +58,7 @@ def doctor(
     """
     if param and not signature:
         raise typer.BadParameter("give it with --signature", param_hint="--param")
-    with connect_quietly() as kit:
+    with connect(is_checked=False) as kit:
         if signature:
             explanation = kit.explain_signature(_parameters(param or []), signature)
             print(explanation)
@@ -192,6 +192,8 @@ def embedded_run(context: typer.Context) -> None:
     environment = os.environ | {
         "CLOUDINARY_URL": stack.cloudinary_url,
         "DATABASE_URL": stack.database_url,
+        # Not left out: a `.env` may name one of another database.
+        "DATABASE_DIRECT_URL": stack.database_url,
     }
     # The SDKs prefer these to CLOUDINARY_URL: half of another account must not leak in.
     for name in ("CLOUDINARY_CLOUD_NAME", "CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET"):

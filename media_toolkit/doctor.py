@@ -8,21 +8,28 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+
+import sqlalchemy as sa
 
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.signing import sign_parameters
-from media_toolkit.errors import MediaToolkitError
+from media_toolkit.connection_string import host_of
+from media_toolkit.errors import Forbidden, MediaToolkitError
 from media_toolkit.identity import Identity
 from media_toolkit.settings import Settings
-from media_toolkit.store import migrations
+from media_toolkit.store import migrations, routes
 from media_toolkit.store.database import Database
+from media_toolkit.store.outage import our_errors
 
 State = Literal["ok", "warning", "error"]
 # Below the first uploads go on; below the second Postgres stops before long.
 _LITTLE_SPACE, _NO_SPACE = 1_000_000_000, 50_000_000
 # Jupyter aligns the cells of tables to the right, as suits numbers.
 _CELL = "<td style='text-align:left'>"
+# Of the login itself, whatever role a transaction of it has.
+_GRANT = sa.text(
+    "SELECT 'GRANT media_toolkit_app TO \"' || replace(session_user, '\"', '\"\"') || '\"'"
+)
 _MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
@@ -91,26 +98,46 @@ def diagnose(
 
     def postgres() -> Finding:
         version = database.ping()
-        where = urlsplit(database.pooled_url).hostname or "a local socket"
+        host = host_of(database.pooled_url)
+        where = host if host and not host.startswith("/") else "a local socket"
         name = "embedded Postgres" if settings.pooled_url is None else f"Postgres at {where}"
         return Finding("Postgres", "ok", f"{name}, version {version}")
 
     def table() -> Finding:
+        if settings.may_be_apart:
+            routes.check_together(database)
         if lacks := migrations.lacking(database, settings.policy):
             said, remedies = zip(*lacks, strict=True)
             return Finding("table", "warning", "; ".join(said), "; ".join(dict.fromkeys(remedies)))
-        policy = migrations.policy_of(database)
-        return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")
+        return _table_as(database, identity)
 
     checks: dict[str, Callable[[], Finding]] = {
         "signing": signatures,
         "Cloudinary": cloudinary,
         "Postgres": postgres,
-        "table": table,
     }
-    return Diagnosis(
-        [*_configuration(settings, identity), *(_try(n, c) for n, c in checks.items())]
-    )
+    findings = [*_configuration(settings, identity), *(_try(n, c) for n, c in checks.items())]
+    if findings[-1].state == "ok" or settings.database_direct_url is not None:
+        findings.append(_try("table", table))
+    else:
+        # By the same way once more, it would be waited for once more.
+        findings.append(Finding("table", "error", "not looked at, as Postgres cannot be reached"))
+    return Diagnosis(findings)
+
+
+def _table_as(database: Database, identity: Identity) -> Finding:
+    """Whether the login of DATABASE_URL may work on the table, which is migrated."""
+    try:
+        with database.begin(identity) as connection:
+            if not database.reads_kept(connection):
+                said = "cloudinary_files is read by a login outside the role media_toolkit_app"
+                return Finding("table", "ok", said)
+            policy = connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
+    except Forbidden as error:
+        with our_errors(), database.engine.connect() as connection:
+            grant = connection.scalar(_GRANT)
+        return Finding("table", "error", error.message, f"as the owner: {grant}")
+    return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")
 
 
 def _configuration(settings: Settings, identity: Identity) -> Iterator[Finding]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import getpass
 import ipaddress
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import find_dotenv
 from platformdirs import user_data_path
@@ -27,6 +26,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from media_toolkit import connection_string
 from media_toolkit.errors import SettingsError
 from media_toolkit.policy import UploadPolicy
 
@@ -213,12 +213,7 @@ class Settings(BaseSettings):
     def _postgres_only(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None:
             return None
-        scheme, _, rest = url.get_secret_value().strip().partition(":")
-        if scheme not in ("postgres", "postgresql"):
-            raise ValueError("does not start with postgresql://")
-        _check_place(f"postgresql:{rest}")
-        # SQLAlchemy dropped the scheme postgres:// in 1.4; Neon and Heroku strings still use it.
-        return SecretStr(f"postgresql:{rest}")
+        return SecretStr(connection_string.read(url.get_secret_value()))
 
     @field_validator("upload_policy", mode="before")
     @classmethod
@@ -253,6 +248,9 @@ class Settings(BaseSettings):
             )
         if self.cloudinary_url is not None:
             CloudAccount.from_url(self.cloudinary_url.get_secret_value())
+        if self.database_direct_url is not None and self.database_url is None:
+            # Else the work went to the embedded Postgres, and its migrations elsewhere.
+            raise ValueError("DATABASE_URL missing, though DATABASE_DIRECT_URL is set")
         return self
 
     @property
@@ -267,14 +265,28 @@ class Settings(BaseSettings):
     @property
     def pooled_url(self) -> str | None:
         """Postgres for work, or None: the embedded one. Of a Neon string, its pooled form."""
-        return _of_neon(self.database_url.get_secret_value(), True) if self.database_url else None
+        if self.database_url is None:
+            return None
+        return connection_string.of_neon(self.database_url.get_secret_value(), True)
 
     @property
     def direct_url(self) -> str | None:
         """Postgres for migrations: Neon's pooler keeps no session state."""
         if self.database_direct_url is not None:
             return self.database_direct_url.get_secret_value()
-        return _of_neon(self.database_url.get_secret_value(), False) if self.database_url else None
+        if self.database_url is None:
+            return None
+        return connection_string.of_neon(self.database_url.get_secret_value(), False)
+
+    @property
+    def may_be_apart(self) -> bool:
+        """Whether DATABASE_DIRECT_URL says more than what follows from DATABASE_URL, so that
+        the two may lead to two databases."""
+        if self.database_direct_url is None or self.database_url is None:
+            return False
+        given = self.database_url.get_secret_value()
+        follows = (connection_string.of_neon(given, is_pooled) for is_pooled in (True, False))
+        return self.direct_url not in (given, *follows)
 
     @property
     def is_embedded(self) -> bool:
@@ -357,50 +369,6 @@ def _words(listed: str) -> list[str]:
     return [word for one in listed.split(",") if (word := one.strip())]
 
 
-def _of_neon(url: str, is_pooled: bool) -> str:
-    """The pooled or the direct form of a string of Neon's, whichever is given; others as it is.
-
-    Rule: the pooled host is the direct one with `-pooler` after the endpoint's name,
-    https://neon.com/docs/connect/connection-pooling
-    """
-    parts = urlsplit(url)
-    who, at, place = parts.netloc.rpartition("@")
-    endpoint, dot, rest = place.partition(".")
-    if not endpoint.startswith("ep-") or not (parts.hostname or "").endswith(".neon.tech"):
-        return url
-    # The pooler refuses startup options.
-    if is_pooled and "options" in dict(parse_qsl(parts.query)):
-        return url
-    endpoint = endpoint.removesuffix("-pooler") + ("-pooler" if is_pooled else "")
-    return urlunsplit(parts._replace(netloc=f"{who}{at}{endpoint}{dot}{rest}"))
-
-
-_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-
-
-def _check_place(url: str) -> None:
-    """Host and port as libpq's drivers will read them; the parts themselves stay untold.
-
-    Raises:
-        ValueError: saying what is malformed. A password that holds an `@` moves the place where
-            the host begins, and the error of whoever reads it then would quote its rest.
-    """
-    try:
-        parts = urlsplit(url)
-        # Reading the port is what checks it.
-        _ = parts.port
-        is_readable = parts.netloc.count("@") < 2 and "@" not in parts.path + parts.fragment
-        # libpq refuses it, and quotes it in full.
-        is_readable &= _STRAY_PERCENT.search(url) is None
-    except ValueError:
-        is_readable = False
-    if not is_readable:
-        raise ValueError(
-            "has a host or a port that cannot be read; in a password @ must be written as %40,"
-            " / as %2F, : as %3A, ? as %3F, # as %23, % as %25"
-        )
-
-
 def _is_loopback(host: str | None) -> bool:
     if host in (None, "", "localhost"):
         return True
@@ -411,6 +379,5 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _is_local_database(url: str) -> bool:
-    parts = urlsplit(url)
-    host = dict(parse_qsl(parts.query)).get("host", parts.hostname)
-    return bool(host and host.startswith("/")) or _is_loopback(host)
+    host = connection_string.host_of(url)
+    return (host or "").startswith("/") or _is_loopback(host)

@@ -75,9 +75,11 @@ def test_a_broken_cloudinary_url_is_an_error_that_says_what_is_wrong(
         "postgresql://ana:s3#cret@db.example.org/x",
         "postgresql://ana:s3cret%zz@db.example.org/x",
         "postgresql://ana:100%s3cret@db.example.org/x",
-        "postgresql://ana:s3cret@db.example.org:cret/x",
-        "postgresql://ana:s3cret@db.example.org:543200/x",
-        "postgresql://ana:s3cret@[db.example.org/x",
+        "postgresql://ana:3?cret@db.example.org/x",
+        "postgresql://ana:3?cret/@db.example.org/x",
+        "postgresql://db.example.org/x?user=ana&password=s3#cret",
+        "postgresql://db.example.org?user=ana&password=s3@cret",
+        "postgresql://ana:s3cret@℀cret/x",
     ],
 )
 @pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_DIRECT_URL"])
@@ -91,15 +93,92 @@ def test_a_database_url_that_cannot_be_read_says_what_to_write_and_quotes_nothin
 
 
 @pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://ana:my s3cret@db.example.org/x", "white space inside; .*%20"),
+        ("postgresql://ana:s3cret\t@db.example.org/x", "white space inside; .*%20"),
+        ("postgresql://ana:s3cret@db.example.org/x\n?sslmode=require", "white space inside"),
+        ("postgresql://ana:s3cret%00x@db.example.org/x", "control character inside, or %00"),
+        ("postgresql://ana:s3cret\x1b@db.example.org/x", "control character inside"),
+        ("postgresql://ana:s3cret@db.example.org:cret/x", "a port that is no number"),
+        ("postgresql://ana:s3cret@db.example.org:543200/x", "a port that is no number"),
+        ("postgresql://ana:s3cret@[db.example.org/x", "address in brackets; .*like .::1.:5432"),
+        ("postgresql://ana:s3cret@[::1]x:26418/x", "address in brackets"),
+        ("postgresql://ana:s3cret@[]:26418/x", "address in brackets"),
+        ("postgresql://ana:s3cret@a:5432,b:5433/x", r"several hosts; .*\?host=a,b&port="),
+        ("postgresql://ana:s3cret@a,b/x", r"several hosts; .*\?host=a,b&port="),
+        ("postgresql://ana:s3cret@a/x?sslmod=require", "the option sslmod, which Postgres does"),
+        ("postgresql://a/x?user=ana&s3cret", "options that cannot be read"),
+        ("postgresql://ana:s3@x:1?cret@db.example.org/x", "options that cannot be read"),
+        ("postgresql://ana:s3@x:1?cret=y@db.example.org/x", "options that cannot be read"),
+        ("postgresql://a/x?S3cret=x", "options that cannot be read"),
+        ("psql 'postgresql://ana:s3cret@a/x'", "without psql '…'"),
+        ("psql postgresql://ana:s3cret@a/x", "without psql '…'"),
+        ("'postgresql://ana:s3cret@a/x'", "without the quotes"),
+        ('"postgresql://ana:s3cret@a/x"', "without the quotes"),
+        ("postgresql+psycopg2://ana:s3cret@a/x", r"without \+psycopg2"),
+        ("DATABASE_URL=postgresql://ana:s3cret@a/x", "without the name and the ="),
+        ("host=localhost user=ana password=s3cret", "postgresql://user:password@host/name"),
+        ("mysql://ana:s3cret@a/x", "does not start with postgresql://"),
+        ("postgresql:ana:s3cret@a/x", "does not start with postgresql://"),
+    ],
+)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_DIRECT_URL"])
+def test_what_is_wrong_with_a_database_url_is_named_and_the_password_is_not(
+    name: str, url: str, said: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"{name} .*{said}") as caught:
+        Settings(**{name.lower(): url})
+    assert "cret" not in str(caught.value).lower()
+    assert caught.value.__cause__ is None
+
+
+def test_a_database_url_with_bytes_that_are_no_text_is_refused_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ana:s3cret\udce9@db.example.org/x")
+    with pytest.raises(SettingsError, match="DATABASE_URL") as caught:
+        Settings()
+    assert "s3cret" not in str(caught.value)
+    assert "udce9" not in str(caught.value)
+
+
+def test_a_direct_string_alone_is_half_a_database() -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL missing, though DATABASE_DIRECT_URL"):
+        Settings(database_direct_url=NEON)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql://ana:s3:cret@db.example.org:5432/x",
         "postgresql://ana:s3%40cret@[::1]:5432/x?application_name=a@b",
         "postgresql:///x?host=/var/run/postgresql",
+        "postgresql://db.example.org/x?user=ana&password=s3@cret",
+        "postgresql://ana:s3cret@/x?host=a,b&port=5432,5433&target_session_attrs=read-write",
     ],
 )
 def test_a_database_url_may_have_any_form_that_drivers_read(url: str) -> None:
     assert Settings(database_url=url).direct_url == url
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "POSTGRESQL", "PostgreSQL"])
+def test_the_scheme_may_be_the_short_one_or_in_capitals(scheme: str) -> None:
+    assert Settings(database_url=f" {scheme}://u@a/x\n").pooled_url == "postgresql://u@a/x"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("u:p@%2Ftmp%2Fa%20b:5433/x", "u:p@:5433/x?host=%2Ftmp%2Fa%20b"),
+        ("u:p@%2ftmp/x?connect_timeout=2", "u:p@/x?connect_timeout=2&host=%2ftmp"),
+        ("%2Ftmp/x", "/x?host=%2Ftmp"),
+    ],
+)
+def test_the_folder_of_a_socket_may_stand_where_the_host_does(given: str, read: str) -> None:
+    settings = Settings(database_url=f"postgresql://{given}")
+    assert settings.pooled_url == settings.direct_url == f"postgresql://{read}"
+    assert settings.is_local
 
 
 def test_secrets_are_masked_wherever_settings_are_printed() -> None:
@@ -146,6 +225,23 @@ def test_pooled_and_direct_string_of_neon_follow_from_either(given: str, port: s
     assert Settings(database_url=given, database_direct_url="postgresql://x/y").direct_url == (
         "postgresql://x/y"
     )
+
+
+def test_a_host_of_neon_may_be_written_in_capitals() -> None:
+    given = NEON.replace("ep-cool-1234-pooler.eu", "EP-Cool-1234-Pooler.EU")
+    settings = Settings(database_url=given)
+    assert settings.pooled_url == NEON
+    assert settings.direct_url == NEON.replace("-pooler", "")
+
+
+def test_two_strings_may_be_apart_where_the_second_does_not_follow_from_the_first() -> None:
+    direct = NEON.replace("-pooler", "")
+    for given in (NEON, direct):
+        assert not Settings(database_url=given).may_be_apart
+        assert not Settings(database_url=given, database_direct_url=NEON).may_be_apart
+        assert not Settings(database_url=given, database_direct_url=direct).may_be_apart
+    another = direct.replace("ep-cool", "ep-warm")
+    assert Settings(database_url=NEON, database_direct_url=another).may_be_apart
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from media_toolkit.store.database import Database
 
 
-def connect(settings: Settings | None = None, *, user_id: str | None = None) -> MediaToolkit:
+def connect(
+    settings: Settings | None = None, *, user_id: str | None = None, is_checked: bool = True
+) -> MediaToolkit:
     """Connect to Cloudinary and Postgres, or to the embedded stack where they are not set.
 
     On the embedded stack pending migrations are applied; of a real database's they are only
@@ -34,6 +36,8 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
     Args:
         settings: all of them; read from environment, `.env` and `st.secrets` unless given.
         user_id: who acts; MEDIA_TOOLKIT_USER or the system's user unless given.
+        is_checked: whether a real database is looked at; without, it may be away, and `doctor`
+            of the kit says so among all the rest.
 
     Raises:
         SettingsError: for half an account. EmbeddedStackError: when the stack does not start.
@@ -57,7 +61,7 @@ def connect(settings: Settings | None = None, *, user_id: str | None = None) -> 
         is_older = stack is not None and stack.migrated_to != migrations.newest()
         if settings.pooled_url is None and (settings.policy is not None or is_older):
             migrations.migrate(database, settings.policy)
-        if settings.pooled_url is not None:
+        if settings.pooled_url is not None and is_checked:
             for said, remedy in migrations.lacking(database, settings.policy):
                 warnings.warn(f"{said}; {remedy}", stacklevel=2)
         return MediaToolkit(settings, account, database, stack, user_id or settings.user_id)
@@ -162,9 +166,15 @@ class MediaToolkit(Uploading, Reading, Changing):
 
         Args:
             on_applied: told each name once it stands.
-        """
-        from media_toolkit.store import migrations
 
+        Raises:
+            StoreError: when the direct string leads to another database than the pooled one; as
+                `migrations.migrate`.
+        """
+        from media_toolkit.store import migrations, routes
+
+        if self.settings.may_be_apart:
+            routes.check_together(self._database)
         return migrations.migrate(self._database, self.settings.policy, on_applied)
 
     def doctor(self) -> Diagnosis:
