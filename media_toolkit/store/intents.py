@@ -95,9 +95,14 @@ WITH fitting AS (
     SELECT *, created_at <= :uploaded_at + :signed_before AS is_early,
         ARRAY[public_id IS NOT NULL, parameters ?| ARRAY['folder', 'asset_folder'],
               parameters ? 'tags'] AS told
-    FROM upload_intents
+    FROM (
+        SELECT * FROM upload_intents WHERE settled_at IS NULL AND public_id = :public_id
+        UNION ALL
+        SELECT * FROM upload_intents
+        WHERE settled_at IS NULL AND public_id IS NULL AND expires_at >= :uploaded_at - :leeway
+          AND parameters ?| ARRAY['folder', 'asset_folder', 'tags']
+    ) AS telling
     WHERE {_FITS}
-      AND (public_id IS NOT NULL OR parameters ?| ARRAY['folder', 'asset_folder', 'tags'])
 ), enough AS (SELECT coalesce(max(told) FILTER (WHERE is_early), max(told)) AS told FROM fitting)
 SELECT DISTINCT ON (user_id) fitting.* FROM fitting JOIN enough ON fitting.told >= enough.told
 ORDER BY user_id, {_BEST_FIRST}

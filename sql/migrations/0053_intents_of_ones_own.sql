@@ -10,10 +10,10 @@ CREATE UNIQUE INDEX upload_intents_settling
     ON upload_intents (asset_public_id, asset_resource_type, asset_delivery_type, asset_version,
                        user_id, asset_id)
     NULLS NOT DISTINCT WHERE settled_at IS NOT NULL;
--- What tells whose an upload is, of all users.
+-- What tells whose an upload is, of all users; those that signed a name are found by it.
 CREATE INDEX upload_intents_telling ON upload_intents (expires_at)
-    WHERE settled_at IS NULL
-        AND (public_id IS NOT NULL OR parameters ?| ARRAY['folder', 'asset_folder', 'tags']);
+    WHERE settled_at IS NULL AND public_id IS NULL
+        AND parameters ?| ARRAY['folder', 'asset_folder', 'tags'];
 
 -- An empty text is no folder and no tag, and Cloudinary takes it for none.
 UPDATE upload_intents SET public_id = nullif(public_id, ''), parameters = (
