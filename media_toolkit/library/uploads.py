@@ -217,6 +217,7 @@ class Uploads:
                 hint="save the whole of Cloudinary's answer, with its signature and version",
                 ids=(asset.public_id,),
             )
+        self._store.refuse_foreign([asset.identity], identity)
         raise Conflict(
             f"{asset} was uploaded by another user",
             hint="save what you uploaded yourself",
