@@ -17,7 +17,7 @@ from media_toolkit.asset import Asset
 from media_toolkit.cloud.names import check_name
 from media_toolkit.cloud.signing import SignedUpload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import Conflict, PolicyError
+from media_toolkit.errors import Conflict, NotFound, PolicyError
 from media_toolkit.identity import Identity
 from media_toolkit.library.uploads import Uploads
 from media_toolkit.policy import UploadPolicy
@@ -108,15 +108,17 @@ class BrowserUploads:
         Raises:
             SignatureError: a wrong signature, missing fields, another asset's URL.
             PolicyError: it is not what was signed. NotFound: Cloudinary never saw it.
-            Conflict: it is somebody else's.
+            Conflict: it is somebody else's, or may be: without Cloudinary's signature a
+                signature of another's that fits as well stands against it.
         """
         claimed = Asset.from_response(response, identity.user_id)
         check_name(claimed.public_id)
         if response.get("signature"):
             verify_response(response, self._account.api_secret.get_secret_value())
             if self._is_proof(claimed):
-                return self._keep(claimed, identity)
-        return self._keep(self._confirmed(claimed), identity)
+                return self._keep(claimed, identity, is_proven=True)
+        is_proven = bool(response.get("signature"))
+        return self._keep(self._confirmed(claimed), identity, is_proven)
 
     def _confirmed(self, claimed: Asset) -> Asset:
         known = self._uploads.confirm(claimed)
@@ -130,9 +132,13 @@ class BrowserUploads:
             delivery_url(self._account, claimed)
         )
 
-    def _keep(self, asset: Asset, identity: Identity) -> Asset:
+    def _keep(self, asset: Asset, identity: Identity, is_proven: bool) -> Asset:
+        if not is_proven:
+            self._uploads.refuse_anothers(asset, identity, is_proven)
         if self._arrivals.save(Arrival(asset, identity, partial(self._fits, asset, identity))):
             return asset
+        if is_proven:
+            self._uploads.refuse_anothers(asset, identity, is_proven)
         intent = self._intent_of(asset, identity)
         wrong = self._policy.objections(
             asset, identity.user_id, intent.parameters if intent is not None else None
@@ -142,14 +148,20 @@ class BrowserUploads:
         try:
             saved = self._assets.save(asset, identity, revive=True)
         except Conflict:
-            if not self._notifications.claim(asset, identity):
-                asset = self._confirmed(asset)
-                if not self._asset_ids.give(asset, identity, is_senders=intent is not None):
-                    raise
+            is_claimed = self._notifications.claim(asset, identity)
+            if not is_claimed and not self._gets_its_id(asset, identity, intent is not None):
+                raise
             saved = self._assets.save(asset, identity, revive=True)
         if intent is not None:
             self._intents.settle(asset, "save", identity)
         return saved
+
+    def _gets_its_id(self, asset: Asset, identity: Identity, is_senders: bool) -> bool:
+        try:
+            known = self._confirmed(asset)
+        except NotFound:
+            return False
+        return self._asset_ids.give(known, identity, is_senders=is_senders)
 
     def _fits(self, asset: Asset, identity: Identity, signed: Mapping[str, str]) -> bool:
         return not self._policy.objections(asset, identity.user_id, signed)
@@ -158,19 +170,8 @@ class BrowserUploads:
         """The signature that this upload came by, where it can be told.
 
         Raises:
-            Conflict: it was signed for another user. PolicyError: the caller's signatures of
-                that time were all for something else.
+            PolicyError: the caller's signatures of that time were all for something else.
         """
-        everybody = Identity(identity.user_id, "admin")
-        found = self._intents.find(asset, "notification", everybody)
-        if found is not None and found.user_id == identity.user_id:
-            return found
-        if found is not None and found.public_id is not None and not identity.role == "admin":
-            raise Conflict(
-                f"{asset} was uploaded by another user",
-                hint="save what you uploaded yourself",
-                ids=(asset.public_id,),
-            )
         found = self._intents.find(asset, "save", identity)
         if found is not None and found.user_id == identity.user_id:
             return found
@@ -180,18 +181,11 @@ class BrowserUploads:
             for intent in self._intents.unsettled(identity, identity.user_id, limit=100)
             if intent.signed_at - LEEWAY <= moment <= intent.expires_at + LEEWAY
         ]
-        if open_then and not self._stands_already(asset, identity):
+        if open_then and not self._uploads.is_own(asset, identity):
             newest = open_then[0].parameters
             wrong = self._policy.objections(asset, identity.user_id, newest)
             raise self._refused(asset, identity, wrong or ["its name is not the signed one"])
         return None
-
-    def _stands_already(self, asset: Asset, identity: Identity) -> bool:
-        found = self._assets.by_identity(
-            asset.resource_type, [asset.public_id], identity, asset.delivery_type
-        )
-        known = found.get(asset.public_id)
-        return known is not None and known.user_id == identity.user_id
 
     def _refused(self, asset: Asset, identity: Identity, wrong: list[str]) -> PolicyError:
         # It is in Cloudinary all the same: whoever keeps the account should know.

@@ -12,8 +12,8 @@ from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.notification import verify_notification
 from media_toolkit.errors import MediaToolkitError
-from media_toolkit.identity import Identity
-from media_toolkit.store.intents import LEEWAY, IntentStore, uploaded_at
+from media_toolkit.identity import CLOUDINARY, Identity
+from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.marks import Subject
 from media_toolkit.store.notifications import Change, NotificationStore
 
@@ -26,7 +26,7 @@ EVENTS = (
 _ENVELOPE = frozenset(
     {"notification_type", "timestamp", "request_id", "notification_context", "signature_key"}
 )
-_EVERYBODY = Identity("cloudinary", "admin")
+_EVERYBODY = Identity(CLOUDINARY, "admin")
 
 
 class UnreadableNotification(MediaToolkitError):
@@ -123,29 +123,10 @@ class Notifications:
     def _upload(self, told: Mapping[str, Any]) -> Change:
         facts = {name: value for name, value in told.items() if name not in _ENVELOPE}
         asset = Asset.from_response(facts, self._unclaimed_owner)
-        owners = self._owners(asset)
+        owners = self._intents.signers(asset, _EVERYBODY)
         if len(owners) == 1:
             asset = Asset.from_response(facts, owners[0])
         return Change(_subject(facts), asset, claimants=owners if len(owners) > 1 else ())
-
-    def _owners(self, asset: Asset) -> list[str]:
-        """Who may have asked for this upload's signature.
-
-        A signed name, folder or tag tells. Plain signatures tell no more than that somebody
-        asked in that hour: one such user is the owner, of several each may be.
-        """
-        found = self._intents.find(asset, "notification", _EVERYBODY, named_only=True)
-        if found is not None:
-            return [found.user_id]
-        moment = uploaded_at(asset)
-        return sorted(
-            {
-                intent.user_id
-                for intent in self._intents.unsettled(_EVERYBODY)
-                if set(intent.parameters) == {"timestamp"}
-                and intent.signed_at - LEEWAY <= moment <= intent.expires_at + LEEWAY
-            }
-        )
 
 
 def _listed(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -15,18 +15,25 @@ REVOKE ALL ON FUNCTION
     media_toolkit_rules.count_changes, media_toolkit_rules.fold_counts,
     media_toolkit_rules.fold_totals, media_toolkit_rules.keep_tags,
     media_toolkit_rules.taken, media_toolkit_rules.is_signed_for_another,
-    media_toolkit_rules.last_told, media_toolkit_rules.history_of
+    media_toolkit_rules.last_told, media_toolkit_rules.history_of,
+    media_toolkit_rules.open_intents, media_toolkit_rules.forget_intents,
+    media_toolkit_rules.settle_intents, media_toolkit_rules.intents_of_arrivals
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     media_toolkit_rules.taken, media_toolkit_rules.is_signed_for_another,
-    media_toolkit_rules.last_told, media_toolkit_rules.history_of
+    media_toolkit_rules.last_told, media_toolkit_rules.history_of,
+    media_toolkit_rules.open_intents, media_toolkit_rules.forget_intents,
+    media_toolkit_rules.settle_intents, media_toolkit_rules.intents_of_arrivals
     TO media_toolkit_app;
 GRANT USAGE ON SCHEMA media_toolkit_rules TO PUBLIC;
 
 GRANT SELECT ON cloudinary_files_history, cloudinary_files_counts, cloudinary_files_tagged,
     cloudinary_files_totals, media_toolkit_migrations, media_toolkit_policy TO media_toolkit_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON upload_intents, notification_receipts,
-    notification_marks, reconcile_runs, reconcile_listed TO media_toolkit_app;
+GRANT SELECT ON upload_intents TO media_toolkit_app;
+GRANT SELECT, UPDATE, DELETE ON reconcile_runs TO media_toolkit_app;
+GRANT INSERT (user_id, scope) ON reconcile_runs TO media_toolkit_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON notification_receipts, notification_marks,
+    reconcile_listed TO media_toolkit_app;
 GRANT SELECT, UPDATE, DELETE ON cloudinary_files TO media_toolkit_app;
 DO $$ DECLARE
     written TEXT := (SELECT string_agg(format('%I', attname), ', ') FROM pg_attribute

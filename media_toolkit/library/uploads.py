@@ -96,7 +96,7 @@ class Uploads:
             self._refuse_foreign(named, identity)
             if self._store.owns(_names(named), identity):
                 break
-            if self._intents.is_signed_for_another(asset.public_id, identity):
+            if self._intents.is_signed_for_another(asset, identity):
                 raise Conflict(
                     f"{asset} is in Cloudinary, and signed for another user to upload",
                     hint="choose another public_id, or ask an admin",
@@ -177,21 +177,68 @@ class Uploads:
 
         Raises:
             SignatureError: when the signature is wrong or fields are missing.
-            NotFound: when Cloudinary never saw it. Conflict: when it is somebody else's.
+            NotFound: when Cloudinary never saw it. Conflict: when it is somebody else's, or was
+                signed for somebody else.
         """
         claimed = Asset.from_response(response, identity.user_id)
-        if response.get("signature"):
+        is_proven = bool(response.get("signature"))
+        if is_proven:
             verify_response(response, self._client.account.api_secret.get_secret_value())
         asset = self.confirm(claimed)
+        self.refuse_anothers(asset, identity, is_proven)
         try:
             saved = self._store.save(asset, identity, revive=True, is_current=True)
         except Conflict:
-            intent = self._intents.find(asset, "save", identity)
-            if not self._asset_ids.give(asset, identity, is_senders=intent is not None):
+            is_senders = self._intents.find(asset, "save", identity) is not None
+            is_claimed = self._heard.claim(asset, identity)
+            if not is_claimed and not self._asset_ids.give(asset, identity, is_senders=is_senders):
                 raise
             saved = self._store.save(asset, identity, revive=True, is_current=True)
         self._intents.settle(asset, "save", identity)
         return saved
+
+    def refuse_anothers(self, asset: Asset, identity: Identity, is_proven: bool) -> None:
+        """Say before a save that this upload was signed for somebody else, who has not saved it.
+
+        Who shows Cloudinary's signed answer has sent it, where a signature of theirs fits; of
+        a name that only others had signed that is no proof either. An admin may save anything.
+
+        Args:
+            is_proven: the answer's signature was verified.
+
+        Raises:
+            Conflict: it is another's, or may be.
+        """
+        if identity.role == "admin":
+            return
+        found = self._intents.contenders(asset, identity)
+        others = [intent for intent in found if intent.user_id != identity.user_id]
+        is_fitting = len(others) < len(found)
+        is_named = any(intent.is_settled or intent.public_id for intent in others)
+        if not others or (is_proven and (is_fitting or not is_named)):
+            return
+        if self.is_own(asset, identity):
+            return
+        if is_fitting:
+            raise Conflict(
+                f"{asset} may be an upload of another user, who had the same signed",
+                hint="save the whole of Cloudinary's answer, with its signature and version",
+                ids=(asset.public_id,),
+            )
+        self._store.refuse_foreign([asset.identity], identity)
+        raise Conflict(
+            f"{asset} was uploaded by another user",
+            hint="save what you uploaded yourself",
+            ids=(asset.public_id,),
+        )
+
+    def is_own(self, asset: Asset, identity: Identity) -> bool:
+        """Whether the caller has a row of that name, not deleted."""
+        found = self._store.by_identity(
+            asset.resource_type, [asset.public_id], identity, asset.delivery_type
+        )
+        known = found.get(asset.public_id)
+        return known is not None and known.user_id == identity.user_id
 
     def confirm(self, claimed: Asset) -> Asset:
         """The asset as Cloudinary itself tells of it; the claim's user.

@@ -179,7 +179,11 @@ class Mender:
                 detail = f"belongs to {owner}: for the owner or an admin"
                 return Mended(one, action, "refused", detail)
             return None
-        if one.kind == "only_in_cloudinary" and self._identity.role != "admin":
+        if one.kind == "only_in_cloudinary" and self._identity.role == "admin":
+            if intent is not None and one.asset is not None and len(self._signers(one.asset)) > 1:
+                detail = "several had this signed: for the one who sent it, or kit.save"
+                return Mended(one, action, "refused", detail)
+        elif one.kind == "only_in_cloudinary":
             if self._is_signed_for_another(one, intent):
                 detail = "signed for another user: for them or an admin"
                 return Mended(one, action, "refused", detail)
@@ -189,15 +193,21 @@ class Mender:
         return None
 
     def _is_signed_for_another(self, one: Difference, intent: Intent | None) -> bool:
-        """Whether another's intent fits; by its name where one of the caller's fits too."""
+        """Whether another's intent fits; as well as the caller's, where that signed more than the
+        time."""
         if one.asset is None:
             return False
+        if signers := self._signers(one.asset):
+            return signers != {self._identity.user_id}
         # Others' intents are an admin's to see; here only whether there is one is told.
         everybody = Identity(self._identity.user_id, "admin")
         found = self._intents.find(one.asset, "reconcile", everybody)
         if found is None or found.user_id == self._identity.user_id:
             return False
-        return intent is None or found.public_id is not None
+        return intent is None
+
+    def _signers(self, asset: Asset) -> set[str]:
+        return {intent.user_id for intent in self._intents.contenders(asset, self._identity)}
 
     def _mend(
         self,

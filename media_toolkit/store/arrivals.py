@@ -22,7 +22,7 @@ from media_toolkit.store.intents import LEEWAY, uploaded_at
 from media_toolkit.store.together import Together
 
 MOST_AT_ONCE = 32
-# sql/migrations/0023_arrivals.sql; it finds intents as `IntentStore` does.
+# sql/migrations/0053_intents_of_ones_own.sql; it finds intents as `IntentStore` does.
 _SAVE = "SELECT * FROM media_toolkit_rules.save_arrivals(%(arrivals)s::jsonb, %(leeway)s)"
 
 

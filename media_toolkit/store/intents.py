@@ -35,26 +35,30 @@ FRAME_COLUMNS = (
 )
 _NOT_SIGNED = frozenset({"api_key", "signature"})
 
-# sql/migrations/0023_arrivals.sql
+# Between signing and sending nothing is earlier than it seems by more than clocks that are set, and
+# versions, which are whole seconds, may differ.
+_SIGNED_BEFORE = timedelta(seconds=2)
+
+# sql/migrations/0053_intents_of_ones_own.sql; the app's role only reads the table.
 _OPEN = f"""
 SELECT {", ".join(FRAME_COLUMNS)}
 FROM media_toolkit_rules.open_intents(%(opened)s::jsonb, %(forgotten)s, %(few)s)
 """
-_FORGET = sa.text("""
-DELETE FROM upload_intents WHERE id IN (
-    SELECT id FROM upload_intents WHERE expires_at < :before ORDER BY expires_at LIMIT :limit)
-""")
+_FORGET = sa.text("SELECT media_toolkit_rules.forget_intents(:before, :limit)")
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 20))")
+# Of another user it is this upload only by the asset_id, which nobody knows before.
 _SETTLED_ALREADY = sa.text("""
 SELECT * FROM upload_intents
 WHERE settled_at IS NOT NULL
   AND (asset_resource_type, asset_delivery_type, asset_public_id) = (:kind, :delivery, :public_id)
   AND asset_version IS NOT DISTINCT FROM :version
+  AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
+  AND (CAST(:asset_id AS text) IS NULL OR asset_id = :asset_id
+       OR (asset_id IS NULL AND user_id = auth.user_id()))
+ORDER BY asset_id IS NOT DISTINCT FROM :asset_id DESC, settled_at, id
 """)
-_MATCHES = """
+_FITS = """
     settled_at IS NULL
-    AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
-    AND (CAST(:signed_at AS timestamptz) IS NULL OR signed_at = :signed_at)
     AND signed_at <= :uploaded_at + :leeway AND expires_at >= :uploaded_at - :leeway
     AND (public_id IS NULL OR public_id = :public_id)
     AND COALESCE(parameters ->> 'type', 'upload') = :delivery
@@ -64,6 +68,11 @@ _MATCHES = """
     AND (NOT parameters ? 'asset_folder' OR :folder = parameters ->> 'asset_folder')
     AND (NOT parameters ? 'tags'
          OR string_to_array(parameters ->> 'tags', ',') <@ CAST(:tags AS text[]))
+"""
+_MATCHES = f"""
+    {_FITS}
+    AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
+    AND (CAST(:signed_at AS timestamptz) IS NULL OR signed_at = :signed_at)
     AND (NOT :named_only OR public_id IS NOT NULL
          OR parameters ?| ARRAY['folder', 'asset_folder', 'tags'])
     AND NOT id = ANY(CAST(:passed_over AS bigint[]))
@@ -73,15 +82,40 @@ _BEST_FIRST = """
     (parameters ? 'tags') DESC, signed_at DESC, id DESC
 """
 _FIND = sa.text(f"SELECT * FROM upload_intents WHERE {_MATCHES} ORDER BY {_BEST_FIRST} LIMIT 1")
-_SETTLE = sa.text(f"""
-UPDATE upload_intents SET settled_at = NOW(), settled_by = :by, asset_id = :asset_id,
-    asset_public_id = :public_id, asset_resource_type = :kind, asset_delivery_type = :delivery,
-    asset_version = :version
-WHERE id = (SELECT id FROM upload_intents WHERE {_MATCHES}
-            ORDER BY {_BEST_FIRST} LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING *
+_SETTLE = sa.text("""
+SELECT * FROM media_toolkit_rules.settle_intents(:by, jsonb_build_array(jsonb_build_object(
+    'intent', CAST(:intent AS bigint), 'asset_id', CAST(:asset_id AS text),
+    'public_id', CAST(:public_id AS text), 'resource_type', CAST(:kind AS text),
+    'delivery_type', CAST(:delivery AS text), 'version', CAST(:version AS bigint))))
 """)
-_SIGNED_FOR_ANOTHER = sa.text("SELECT media_toolkit_rules.is_signed_for_another(:public_id)")
+# Whoever knows of an upload may still sign its name: what was signed after it came stands before
+# nobody's earlier signature.
+_CONTENDERS = sa.text(f"""
+WITH fitting AS (
+    SELECT *, created_at <= :uploaded_at + :signed_before AS is_early,
+        ARRAY[public_id IS NOT NULL, parameters ?| ARRAY['folder', 'asset_folder'],
+              parameters ? 'tags'] AS told
+    FROM (
+        SELECT * FROM upload_intents WHERE settled_at IS NULL AND public_id = :public_id
+        UNION ALL
+        SELECT * FROM upload_intents
+        WHERE settled_at IS NULL AND public_id IS NULL AND expires_at >= :uploaded_at - :leeway
+          AND parameters ?| ARRAY['folder', 'asset_folder', 'tags']
+    ) AS telling
+    WHERE {_FITS}
+), enough AS (SELECT coalesce(max(told) FILTER (WHERE is_early), max(told)) AS told FROM fitting)
+SELECT DISTINCT ON (user_id) fitting.* FROM fitting JOIN enough ON fitting.told >= enough.told
+ORDER BY user_id, {_BEST_FIRST}
+""")
+_PLAIN_SIGNERS = sa.text("""
+SELECT DISTINCT user_id FROM upload_intents
+WHERE settled_at IS NULL AND public_id IS NULL AND parameters - 'timestamp' = '{}'
+  AND signed_at <= :uploaded_at + :leeway AND expires_at >= :uploaded_at - :leeway
+ORDER BY user_id
+""")
+_SIGNED_FOR_ANOTHER = sa.text(
+    "SELECT media_toolkit_rules.is_signed_for_another(:public_id, :moment)"
+)
 _LISTED = sa.text("""
 SELECT * FROM upload_intents
 WHERE (CAST(:settled AS boolean) IS NULL OR (settled_at IS NOT NULL) = :settled)
@@ -99,7 +133,8 @@ class Intent:
         user_id: who asked for the signature.
         parameters: the signed strings, `timestamp` among them; no api_key, no signature.
         public_id: folder and name when they were signed; None leaves them to the upload.
-        signed_at: the signature's timestamp. expires_at: when Cloudinary stops accepting it.
+        signed_at: the signature's timestamp, or when it was written down where the two are more
+            than ten minutes apart. expires_at: when Cloudinary stops accepting it.
         settled_at, settled_by: when and by what the upload was heard of; None until then.
         asset_id, asset_public_id, asset_resource_type, asset_delivery_type, asset_version:
             the upload that settled it.
@@ -147,7 +182,7 @@ class IntentStore:
 
     Of several that fit, the one that signed the most decides (public_id before folder before
     tags), then the newest: at most one is settled. The same upload (identity and version) told
-    twice settles nothing more.
+    twice settles nothing more. Whose of several users' it is, that does not tell: `contenders`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -211,7 +246,15 @@ class IntentStore:
             # A save and a notification of the same upload would each take an intent.
             connection.execute(_LOCK, {"key": str(asset)})
             row = connection.execute(_SETTLED_ALREADY, values).mappings().first()
-            return row or connection.execute(_SETTLE, values).mappings().first()
+            while row is None:
+                found = connection.execute(_FIND, values).mappings().first()
+                if found is None:
+                    return None
+                # None where another upload took it meanwhile: then there is a next one.
+                values["passed_over"].append(found["id"])
+                settling = {**values, "intent": found["id"]}
+                row = connection.execute(_SETTLE, settling).mappings().first()
+            return row
 
         row = self._database.run(identity, work)
         return Intent.from_row(dict(row)) if row is not None else None
@@ -240,13 +283,44 @@ class IntentStore:
         row = self._database.run(identity, work)
         return Intent.from_row(dict(row)) if row is not None else None
 
-    def is_signed_for_another(self, public_id: str, identity: Identity) -> bool:
-        """Whether somebody else has the name signed, and no upload of theirs is known yet."""
+    def is_signed_for_another(self, asset: Asset, identity: Identity) -> bool:
+        """Whether somebody else had the name signed when this came, and no upload of theirs is
+        known yet."""
         if identity.role == "admin":
             return False
-        asked = {"public_id": public_id}
+        asked = {"public_id": asset.public_id, "moment": uploaded_at(asset)}
         return self._database.run(
             identity, lambda connection: bool(connection.scalar(_SIGNED_FOR_ANOTHER, asked))
+        )
+
+    def contenders(self, asset: Asset, identity: Identity) -> list[Intent]:
+        """Who may have sent this upload, by a signed name, folder or tag: of each user the intent
+        that fits best, where nobody's signed more of it. Of one who settled theirs by this very
+        asset, that one alone.
+
+        These are everybody's intents: nothing of them is for the caller to see.
+        """
+        values = _values(asset, "notification", identity, None, True)
+        values |= {"signed_before": _SIGNED_BEFORE}
+
+        def work(connection: sa.Connection) -> Sequence[sa.RowMapping]:
+            rows = connection.execute(_SETTLED_ALREADY, values).mappings().all()
+            if asset.asset_id is not None:
+                rows = [row for row in rows if row["asset_id"] is not None]
+            return rows or connection.execute(_CONTENDERS, values).mappings().all()
+
+        rows = self._database.run(Identity(identity.user_id, "admin"), work)
+        return [Intent.from_row(dict(row)) for row in rows]
+
+    def signers(self, asset: Asset, identity: Identity) -> list[str]:
+        """The users of `contenders`. Where there are none, those with a plain signature then:
+        it tells no more than that somebody asked in that hour."""
+        if found := self.contenders(asset, identity):
+            return sorted({intent.user_id for intent in found})
+        values = _values(asset, "notification", identity, None, False)
+        everybody = Identity(identity.user_id, "admin")
+        return list(
+            self._database.run(everybody, lambda c: c.scalars(_PLAIN_SIGNERS, values).all())
         )
 
     def unsettled(
@@ -287,8 +361,9 @@ class IntentStore:
 
     def forget(self, identity: Identity, limit: int = 1_000) -> int:
         """Delete at most `limit` intents that expired 90 days ago; returns how many."""
+        values = {"before": datetime.now(UTC) - RETENTION, "limit": limit}
         with self._database.begin(identity) as connection:
-            return self._forget(connection, limit)
+            return int(connection.scalar(_FORGET, values))
 
     def _listed(
         self, identity: Identity, settled: bool | None, user_id: str | None, limit: int
@@ -319,11 +394,6 @@ class IntentStore:
                 for n, row in zip(places_of_one, rows, strict=True):
                     opened[n] = Intent.from_row(dict(zip(FRAME_COLUMNS, row, strict=True)))
         return [opened[n] for n in range(len(openings))]
-
-    @staticmethod
-    def _forget(connection: sa.Connection, limit: int) -> int:
-        before = datetime.now(UTC) - RETENTION
-        return int(connection.execute(_FORGET, {"before": before, "limit": limit}).rowcount)
 
 
 def uploaded_at(asset: Asset) -> datetime:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict
-from media_toolkit.identity import Identity
+from media_toolkit.identity import CLOUDINARY, Identity
 from media_toolkit.store import marks, saving, since
 from media_toolkit.store.database import Database
 from media_toolkit.store.marks import Subject
@@ -28,7 +28,7 @@ from media_toolkit.store.rows import as_row
 RECEIPTS_KEPT_DAYS = 2
 _FORGOTTEN_AT_ONCE = 50
 # Who applies what Cloudinary tells: no user's own rights.
-_CLOUDINARY = Identity("cloudinary", "admin")
+_CLOUDINARY = Identity(CLOUDINARY, "admin")
 
 _RECEIPT = sa.text("""
 INSERT INTO notification_receipts (digest) VALUES (:digest) ON CONFLICT DO NOTHING

@@ -99,7 +99,7 @@ class MediaToolkit(Uploading, Reading, Changing):
         """The same account and database as another user; shares the connections.
 
         Raises:
-            FilterError: for a user_id that is no text.
+            FilterError: for a user_id that is no text. Forbidden: for Cloudinary's own name.
         """
         other = object.__new__(MediaToolkit)
         other.__dict__.update(self.__dict__, identity=_identity(self.settings, user_id))
@@ -209,5 +209,4 @@ class MediaToolkit(Uploading, Reading, Changing):
 def _identity(settings: Settings, user_id: str) -> Identity:
     from media_toolkit.store.filters import read_name
 
-    user_id = read_name("user_id", user_id)
-    return Identity(user_id, "admin" if user_id in settings.admins else "user")
+    return Identity.of(read_name("user_id", user_id), settings.admins)

@@ -47,7 +47,8 @@ class Uploading(Parts):
 
         Raises:
             SignatureError: it was not signed by this account, or lacks fields.
-            NotFound: Cloudinary never saw it. Conflict: it is another user's.
+            NotFound: Cloudinary never saw it. Conflict: it is another user's, or was signed for
+                one: with Cloudinary's signature it is the caller's who had it signed too.
         """
         return self._uploads.save(response, self.identity)
 

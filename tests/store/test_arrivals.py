@@ -162,6 +162,26 @@ def test_what_is_not_plain_is_left_alone(
     assert AssetStore(database).by_identity("image", "abcde", ANA).keys() == {"b", "c"}
 
 
+def test_anothers_signature_of_the_name_stands_in_the_way_within_its_hour_alone(
+    intents: IntentStore, arrivals: ArrivalStore, database: Database
+) -> None:
+    sign(intents), sign(intents)
+    sign(intents, BO, public_id="a"), sign(intents, BO, public_id="b")
+    with database.direct() as connection:
+        connection.exec_driver_sql(
+            "UPDATE upload_intents SET signed_at = signed_at - interval '2 hours',"
+            " expires_at = expires_at - interval '2 hours' WHERE public_id = 'a'"
+        )
+    assert arrivals.save(arrival(asset()))
+    assert not arrivals.save(arrival(asset("b")))
+    # Whose answer it is has signed that name too.
+    own = sign(intents, public_id="b")
+    sign(intents, BO, public_id="b")
+    assert arrivals.save(arrival(asset("b")))
+    settled = intents.frame(ANA, settled=True)
+    assert settled["id"].max() == own
+
+
 def test_many_at_once_take_an_intent_each(
     intents: IntentStore, arrivals: ArrivalStore, database: Database
 ) -> None:

@@ -44,10 +44,10 @@ def authenticate(request: Request, settings: Settings) -> Caller:
 
     Raises:
         NotSignedIn: neither a login cookie nor a token that the issuer signed.
-        IssuerUnavailable: the issuer's keys cannot be had.
+        Forbidden: the name is Cloudinary's. IssuerUnavailable: the issuer's keys cannot be had.
     """
     if not sign_in_required(settings):
-        return Caller(_identity(settings, settings.user_id), "none")
+        return Caller(Identity.of(settings.user_id, settings.admins), "none")
     scheme, _, token = request.headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer":
         return _known(bearer.claims_of(token.strip(), auth_section(), settings), settings, "bearer")
@@ -60,8 +60,4 @@ def _known(
     user_id = user_id_of(claims)
     if not user_id:
         raise NotSignedIn("not signed in", hint=_HINT)
-    return Caller(_identity(settings, user_id), by)
-
-
-def _identity(settings: Settings, user_id: str) -> Identity:
-    return Identity(user_id, "admin" if user_id in settings.admins else "user")
+    return Caller(Identity.of(user_id, settings.admins), by)
