@@ -149,19 +149,24 @@ class BrowserUploads:
             saved = self._assets.save(asset, identity, revive=True)
         except Conflict:
             is_claimed = self._notifications.claim(asset, identity)
-            if not is_claimed and not self._gets_its_id(asset, identity, intent is not None):
+            if not is_claimed and not self._gets_its_place(asset, identity, intent is not None):
                 raise
             saved = self._assets.save(asset, identity, revive=True)
         if intent is not None:
             self._intents.settle(asset, "save", identity)
         return saved
 
-    def _gets_its_id(self, asset: Asset, identity: Identity, is_senders: bool) -> bool:
+    def _gets_its_place(self, asset: Asset, identity: Identity, is_senders: bool) -> bool:
         try:
             known = self._confirmed(asset)
         except NotFound:
             return False
-        return self._asset_ids.give(known, identity, is_senders=is_senders)
+        return self._asset_ids.give(known, identity, is_senders=is_senders) or (
+            is_senders
+            and known.asset_id is not None
+            and known.asset_id == asset.asset_id
+            and self._assets.make_way(known, identity.user_id)
+        )
 
     def _fits(self, asset: Asset, identity: Identity, signed: Mapping[str, str]) -> bool:
         return not self._policy.objections(asset, identity.user_id, signed)

@@ -181,7 +181,9 @@ class Runner:
         batch, unsaved[:] = sorted(unsaved, key=lambda pair: pair[0].path), []
         self._saved_at = time.monotonic()
         try:
-            self._store.save_many([asset for _, asset in batch], self._identity, revive=True)
+            for was_there in (False, True):
+                some = [a for _, a in batch if bool(a.raw.get("existing")) is was_there]
+                self._store.save_many(some, self._identity, revive=True, is_current=was_there)
         except Unavailable as error:
             # Row by row would wait for Postgres as often as there are rows.
             error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"

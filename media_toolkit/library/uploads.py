@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,7 @@ from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.names import check_kind, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import Conflict, SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.errors import Conflict, NotFound, SignatureError, StoreError, UnsupportedMedia
 from media_toolkit.identity import Identity
 from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
@@ -149,6 +150,8 @@ class Uploads:
         asset = self.send_named(thing, identity, resource_type, **options)
         try:
             return self.keep(asset, identity)
+        except NotFound:
+            raise  # purged meanwhile: it is in Cloudinary no more
         except StoreError as error:
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
@@ -158,16 +161,44 @@ class Uploads:
         """Save the row of what was just sent: its sender's, whoever told of it first.
 
         Raises:
-            Conflict: it is another user's. StoreError, Unavailable: as `AssetStore.save`.
+            Conflict: it is another user's. NotFound: it was purged meanwhile. StoreError,
+            Unavailable: as `AssetStore.save`.
         """
+        is_current = bool(asset.raw.get("existing"))
         try:
-            return self._store.save(asset, identity, revive=True)
+            saved = self._store.save(asset, identity, revive=True, is_current=is_current)
         except Conflict:
             is_so = self._heard.claim_sent(asset, identity)
-            is_senders = not asset.raw.get("existing")
-            if not is_so and not self._asset_ids.give(asset, identity, is_senders=is_senders):
+            is_senders = not is_current
+            is_so = is_so or self._asset_ids.give(asset, identity, is_senders=is_senders)
+            if not is_so and not (is_senders and self._succeeds(asset, identity)):
                 raise
-            return self._store.save(asset, identity, revive=True)
+            saved = self._store.save(asset, identity, revive=True, is_current=is_current)
+        if saved.identity == asset.identity or (saved.version or 0) >= (asset.version or 0):
+            return saved
+        # Renamed meanwhile: what it is by now, Cloudinary tells.
+        with suppress(NotFound):
+            known = self.confirm(saved)
+            if known.asset_id == asset.asset_id:
+                return self._store.save(known, identity, is_current=True)
+        return saved
+
+    def _succeeds(self, asset: Asset, identity: Identity) -> bool:
+        """Whether Cloudinary has this asset where another user's row is of one that has gone.
+
+        That row then makes way, so that a second try saves it.
+
+        Raises:
+            Conflict: as `AssetStore.make_way`.
+        """
+        try:
+            known = self._client.explicit(asset.public_id, asset.resource_type, asset.delivery_type)
+        except NotFound:
+            return False
+        now = Asset.from_response(known, identity.user_id)
+        if asset.asset_id is None or now.asset_id != asset.asset_id:
+            return False
+        return self._store.make_way(now, identity.user_id)
 
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a browser or another program says it uploaded, once it is shown to be true.
@@ -191,7 +222,9 @@ class Uploads:
         except Conflict:
             is_senders = self._intents.find(asset, "save", identity) is not None
             is_claimed = self._heard.claim(asset, identity)
-            if not is_claimed and not self._asset_ids.give(asset, identity, is_senders=is_senders):
+            is_so = is_claimed or self._asset_ids.give(asset, identity, is_senders=is_senders)
+            is_senders = asset.asset_id is not None and (is_senders or is_proven)
+            if not is_so and not (is_senders and self._store.make_way(asset, identity.user_id)):
                 raise
             saved = self._store.save(asset, identity, revive=True, is_current=True)
         self._intents.settle(asset, "save", identity)

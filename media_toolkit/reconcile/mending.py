@@ -137,7 +137,7 @@ class Mender:
                 ids=(direction,),
             )
         self._former = self._store.former_owners(
-            [one.asset_id for one in differences if one.asset_id and one.user_id is None],
+            [one.asset_id for one in differences if one.asset_id and not _is_of_the_row(one)],
             self._identity,
         )
         before = budget.spent
@@ -172,18 +172,19 @@ class Mender:
             detail = f"belongs to {one.user_id}: for the owner or an admin"
             return Mended(one, action, "refused", detail)
         owner, is_deleted = self._former.get(one.asset_id or "", (None, False))
-        if one.kind == "only_in_cloudinary" and owner is not None:
+        is_another = not _is_of_the_row(one)
+        if is_another and owner is not None:
             if is_deleted:
                 return Mended(one, action, "left", "was deleted here: kit.save brings it back")
             if not self._identity.may_write(owner):
                 detail = f"belongs to {owner}: for the owner or an admin"
                 return Mended(one, action, "refused", detail)
             return None
-        if one.kind == "only_in_cloudinary" and self._identity.role == "admin":
+        if is_another and self._identity.role == "admin":
             if intent is not None and one.asset is not None and len(self._signers(one.asset)) > 1:
                 detail = "several had this signed: for the one who sent it, or kit.save"
                 return Mended(one, action, "refused", detail)
-        elif one.kind == "only_in_cloudinary":
+        elif is_another:
             if self._is_signed_for_another(one, intent):
                 detail = "signed for another user: for them or an admin"
                 return Mended(one, action, "refused", detail)
@@ -255,9 +256,13 @@ class Mender:
     def _save(self, one: Difference, intent: Intent | None, fresh: Mapping[str, Any]) -> bool:
         is_new = one.kind == "only_in_cloudinary"
         former, _ = self._former.get(one.asset_id or "", (None, False))
-        asked = intent.user_id if intent else self._identity.user_id
-        owner = one.user_id or former or asked
+        if _is_of_the_row(one):
+            owner = one.user_id or self._identity.user_id
+        else:
+            owner = former or (intent.user_id if intent else self._identity.user_id)
         asset = Asset.from_response(fresh, owner)
+        if asset.asset_id is not None:
+            self._store.make_way(asset, owner)
         row = None if is_new else self._row_if_there(one)
         if row is not None:
             if _agree(row, asset):
@@ -337,6 +342,13 @@ def _action(one: Difference, direction: Direction) -> str:
     if one.kind != "differing" or is_another or not set(one.fields) & _LABELS:
         return ""
     return f"set {', '.join(name for name in one.fields if name in _LABELS)} in Cloudinary"
+
+
+def _is_of_the_row(one: Difference) -> bool:
+    """Whether what is in Cloudinary is the row's own asset; not of one that has its name now."""
+    if one.kind != "differing":
+        return one.kind != "only_in_cloudinary"
+    return None in (one.row_asset_id, one.asset_id) or one.row_asset_id == one.asset_id
 
 
 def _agree(row: Asset, fresh: Asset) -> bool:

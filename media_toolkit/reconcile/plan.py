@@ -258,7 +258,7 @@ class Reconciler:
         new = {
             (d.resource_type, d.delivery_type, d.public_id): at
             for at, d in enumerate(differences)
-            if d.kind == "only_in_cloudinary"
+            if d.kind == "only_in_cloudinary" or ("asset_id" in d.fields and d.row_asset_id)
         }
         found: list[Difference] = []
         taken: set[int] = set()

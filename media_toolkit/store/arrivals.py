@@ -23,7 +23,15 @@ from media_toolkit.store.together import Together
 
 MOST_AT_ONCE = 32
 # sql/migrations/0053_intents_of_ones_own.sql; it finds intents as `IntentStore` does.
-_SAVE = "SELECT * FROM media_toolkit_rules.save_arrivals(%(arrivals)s::jsonb, %(leeway)s)"
+# What was purged here is not as plain as that.
+_SAVE = """
+SELECT saved.* FROM media_toolkit_rules.save_arrivals((
+    SELECT jsonb_agg(CASE WHEN EXISTS (SELECT FROM media_toolkit_rules.purged(
+            ARRAY[item ->> 'asset_id'], ARRAY[(item ->> 'version')::bigint]))
+        THEN item || '{"fits": false, "intent": null}' ELSE item END ORDER BY n)
+    FROM jsonb_array_elements(%(arrivals)s::jsonb) WITH ORDINALITY AS told (item, n)), %(leeway)s)
+    AS saved
+"""
 
 
 @dataclass(frozen=True, slots=True)

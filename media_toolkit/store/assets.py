@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from media_toolkit.asset import Asset
 from media_toolkit.errors import Conflict, FilterError, NotFound
 from media_toolkit.identity import Identity
-from media_toolkit.store import facets, filters, history, saving
+from media_toolkit.store import facets, filters, history, saving, succession
 from media_toolkit.store.database import Database
 from media_toolkit.store.facets import CAP, Count, Facets
 from media_toolkit.store.filters import AssetFilter
@@ -59,12 +59,14 @@ class AssetStore:
         An older version than the stored one changes nothing.
 
         Args:
-            revive: bring it back if it was deleted; otherwise only a newer version does.
+            revive: bring it back if it was deleted; otherwise only a newer version does. Unless
+                it `is_current`, an upload of before the deletion brings nothing back.
             is_current: Cloudinary has just been asked. Otherwise it may be what the upload
                 answered, and of the same version takes nothing back that was changed since.
 
         Raises:
             Conflict: when the row belongs to another user.
+            NotFound: this upload was purged here, and it is not `is_current`.
         """
         c = files.c
         named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id) == sa.tuple_(
@@ -77,7 +79,13 @@ class AssetStore:
         def write(connection: sa.Connection) -> Asset:
             saving.write(connection, [asset], identity, revive, is_current)
             row = connection.execute(sa.select(files).where(wanted).order_by(order)).mappings()
-            return Asset.from_row(dict(row.first() or {}))
+            if (found := row.first()) is None:
+                raise NotFound(
+                    f"{asset} was purged after this upload",
+                    hint="upload it again; kit.save asks Cloudinary whether it is there",
+                    ids=(asset.public_id,),
+                )
+            return Asset.from_row(dict(found))
 
         return saving.save_batch(self._database, [asset], identity, write, revive, is_current)
 
@@ -91,8 +99,10 @@ class AssetStore:
     ) -> SaveReport:
         """Insert or update many, in batches of 100,000 that hold entirely or not at all.
 
+        What was purged after its upload is counted as unchanged, unless it `is_current`.
+
         Args:
-            revive: bring deleted ones back; otherwise only a newer version does.
+            revive: as in `save`.
             is_current: as in `save`.
 
         Raises:
@@ -113,6 +123,17 @@ class AssetStore:
             Conflict: naming what is another user's.
         """
         saving.refuse_foreign(self._database, names, identity)
+
+    def make_way(self, asset: Asset, user_id: str) -> bool:
+        """Free the name of what Cloudinary has just told of, to be saved as this user's.
+
+        Another user's row stands there, of another asset that Cloudinary has under that name no
+        more: it is removed, the history keeps it. Returns whether that was so.
+
+        Raises:
+            Conflict: it cannot be told yet, or a table of the team's own refers to the row.
+        """
+        return succession.make_way(self._database, asset, user_id)
 
     def stands(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> bool:
         """Whether a row, deleted or not, has one of the names (resource_type, delivery_type,

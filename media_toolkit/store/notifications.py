@@ -59,7 +59,7 @@ WHERE id = :id AND (version IS NULL OR version <= :version)
 """)
 # Another asset under a name.
 _STANDING = sa.text("""
-SELECT id, asset_id, version, public_id FROM cloudinary_files
+SELECT id, asset_id, version, public_id, user_id FROM cloudinary_files
 WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id) AND id <> :id
 """)
 _REMOVE = sa.text("DELETE FROM cloudinary_files WHERE id = :id")
@@ -223,6 +223,8 @@ class NotificationStore:
             return False
         first, moment = asset, asset.version or int(told_at.timestamp())
         if row is not None and row["asset_id"] in (None, asset.asset_id):
+            if row["public_id"] != asset.public_id and since.left(connection, row["id"], asset):
+                asset = self._named(asset, row["delivery_type"], row["public_id"], row["folder"])
             known, told = row["version"] or 0, asset.version or 0
             if told < known or (row["deleted_at"] is not None and told <= known):
                 return False
@@ -242,9 +244,14 @@ class NotificationStore:
             # Another has had the name since. When this one left it may be told later.
             marks.keep(connection, told_at, change.subject, {"upload": as_row(first)})
             return False
-        if other is not None and (other.version or 0) > (asset.version or 0):
-            # Uploaded later, and overwritten by the rename all the same.
+        # Uploaded later, and overwritten by the rename all the same; or another user's, to whom
+        # this upload would belong otherwise.
+        if other is not None and (
+            (other.version or 0) > (asset.version or 0)
+            or (asset.asset_id is not None and (other.user_id != asset.user_id or change.claimants))
+        ):
             connection.execute(_REMOVE, {"id": other.id})
+            row = None if row is not None and row["id"] == other.id else row
         news = saving.write(connection, [asset], _CLOUDINARY, revive=True)
         if change.claimants and row is None:
             marks.keep(connection, told_at, change.subject, {"unclaimed": list(change.claimants)})

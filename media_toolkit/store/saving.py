@@ -208,6 +208,8 @@ def write(
             connection.execute(statements.drop_late, values)
     if is_staged:
         connection.execute(statements.drop_known, values)
+        if not is_current:
+            connection.execute(statements.drop_purged, values)
     told = connection.execute(statements.upsert, values).one()
     if told.given:
         connection.execute(GIVE_BACK, {"ids": told.given})

@@ -44,6 +44,14 @@ SELECT max(moment) FROM (
     WHERE asset = :asset_id AND field = 'name' AND value ->> 1 = :public_id
 ) AS known (moment)
 """)
+_LEFT = sa.text("""
+SELECT EXISTS (
+    SELECT FROM cloudinary_files AS f JOIN cloudinary_files_history AS h ON h.file_id = f.id
+    WHERE f.id = :id AND h.operation = 'rename' AND h.changed_at >= to_timestamp(:version)
+      AND (h.old ->> 'resource_type', h.old ->> 'delivery_type', h.old ->> 'public_id')
+          = (:kind, :delivery, :public_id)
+      AND (f.resource_type, f.delivery_type, f.public_id) <> (:kind, :delivery, :public_id))
+""")
 # A row that only made way for another was not deleted before: its asset may be elsewhere.
 _PURGED = sa.text("""
 SELECT EXISTS (
@@ -89,6 +97,18 @@ def named(connection: sa.Connection, row: sa.Row[Any]) -> float:
     """Since when a row has had its name, as far as is known, in seconds since 1970."""
     values = {"id": row.id, "asset_id": row.asset_id, "public_id": row.public_id}
     return max(float(row.version or 0), connection.scalar(_NAMED, values) or 0.0)
+
+
+def left(connection: sa.Connection, row_id: int, asset: Asset) -> bool:
+    """Whether a row goes by another name than this upload of it, which it had left later."""
+    values = {
+        "id": row_id,
+        "version": asset.version or 0,
+        "kind": asset.resource_type,
+        "delivery": asset.delivery_type,
+        "public_id": asset.public_id,
+    }
+    return bool(connection.scalar(_LEFT, values))
 
 
 def was_purged(connection: sa.Connection, asset: Asset) -> bool:

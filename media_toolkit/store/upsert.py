@@ -19,19 +19,10 @@ def _names(row: str) -> str:
     return f"({row}.resource_type, {row}.delivery_type, {row}.public_id)"
 
 
-# What was purged here took its name along: that its upload is told late concerns nobody who has
-# the name by now.
-_IS_DESTROYED = (
-    "(NOT :is_current AND old.asset_id <> new.asset_id AND EXISTS ("
-    "SELECT FROM cloudinary_files_history AS h WHERE h.old IS NOT NULL"
-    " AND h.old ->> 'asset_id' = new.asset_id AND h.operation = 'purge'"
-    " AND h.changed_by <> 'cloudinary' AND h.old -> 'deleted_at' <> 'null'"
-    " AND (h.old ->> 'version')::bigint >= new.version))"
-)
 # What Cloudinary was asked for a moment ago may have been overtaken by an upload since.
 _NOT_OLDER = (
     "(:is_current AND (old.asset_id IS DISTINCT FROM new.asset_id OR old.version < :settled)"
-    f" OR old.version IS NULL OR new.version >= old.version AND NOT {_IS_DESTROYED})"
+    " OR old.version IS NULL OR new.version >= old.version)"
 )
 _IS_SAME_UPLOAD = (
     "(old.version = new.version AND coalesce(old.asset_id = new.asset_id, true)"
@@ -55,9 +46,11 @@ _SAID_BEFORE = {
         said="h.old ->> 'version' = old.version::text AND h.old -> 'context' = new.context"
     ),
 }
+# It left that name then or later; of the same upload whenever that was.
 _HAD_NAME = _HISTORY.format(
     said="h.operation = 'rename' AND (h.old ->> 'resource_type', h.old ->> 'delivery_type',"
-    " h.old ->> 'public_id') = {new}"
+    " h.old ->> 'public_id') = {new} AND (old.version IS NOT DISTINCT FROM new.version"
+    " OR h.changed_at >= to_timestamp(new.version))"
 )
 # Of the same upload, what an answer does not speak of is as it was: listings know no phash, and
 # tags and context only where they are asked for.
@@ -83,20 +76,24 @@ def _taken(name: str) -> str:
 
 
 # A row of the guide has no version: what was uploaded after it was deleted is later.
-_IS_LATER = "new.version > coalesce(old.version, floor(extract(epoch FROM old.deleted_at))::bigint)"
+_DELETED = "floor(extract(epoch FROM old.deleted_at))::bigint"
+_IS_LATER = f"new.version > coalesce(old.version, {_DELETED})"
+# A version is a second: of the same one may be another upload, after the deletion.
+_REVIVES = (
+    f"coalesce({_IS_LATER} OR :revive AND (:is_current"
+    f" OR new.version >= {_DELETED} AND NOT {_IS_SAME_UPLOAD}), false)"
+)
 _DIFFERS = (
-    f"({_IS_NEWS} AND ROW({', '.join(f'old.{n}' for n in WRITTEN)})"
+    f"(old.deleted_at IS NULL AND {_IS_NEWS} AND ROW({', '.join(f'old.{n}' for n in WRITTEN)})"
     f" IS DISTINCT FROM ROW({', '.join(map(_taken, WRITTEN))})"
-    f" AND (old.deleted_at IS NULL OR :revive OR {_IS_LATER})"
-    " OR (old.deleted_at IS NOT NULL AND :revive))"
+    f" OR old.deleted_at IS NOT NULL AND {_REVIVES})"
 )
 _SET = ", ".join(f"{name} = {_taken(name)}" for name in WRITTEN)
 _MINE = "(old.user_id = new.user_id OR :is_admin)"
 
 # A name that it had at this version, and has left, is told late.
 _IS_TO_MOVE = (
-    f"{_NOT_OLDER} AND {_IS_NEWS.replace('{}', '{{}}')}"
-    f" AND (:is_current OR old.version IS DISTINCT FROM new.version OR NOT {_HAD_NAME})"
+    f"{_NOT_OLDER} AND {_IS_NEWS.replace('{}', '{{}}')} AND (:is_current OR NOT {_HAD_NAME})"
 )
 # A rename in Cloudinary keeps asset_id: the row moves with it instead of colliding.
 _MOVED = """
@@ -147,7 +144,7 @@ WHERE {follows} AND EXISTS (SELECT FROM {source} AS other WHERE {other} = {old})
 """
 _FOLLOW = """
 UPDATE cloudinary_files AS old SET {taken},
-    deleted_at = CASE WHEN :revive OR {is_later} THEN NULL ELSE old.deleted_at END
+    deleted_at = CASE WHEN {revives} THEN NULL ELSE old.deleted_at END
 FROM {source} AS new WHERE {follows}
 """
 # In the order of ids, so that two saves of the same wait for each other in the same order.
@@ -162,6 +159,18 @@ _KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, f
 _LATE = "old.asset_id = new.asset_id AND {old} <> {new} AND {mine}"
 _NOT_THERE = "NOT EXISTS (SELECT FROM cloudinary_files AS old WHERE {condition})"
 _DROP = "DELETE FROM {source} AS new USING cloudinary_files AS old WHERE {condition}"
+# What was destroyed here is told late. An asset that stands has been brought back since.
+_STANDS = "EXISTS (SELECT FROM cloudinary_files AS same WHERE same.asset_id = new.asset_id)"
+_NOT_PURGED = f"""
+(:is_current OR new.asset_id IS NULL OR {_STANDS} OR NOT EXISTS (
+    SELECT FROM media_toolkit_rules.purged(ARRAY[new.asset_id], ARRAY[new.version])))
+"""
+# Of many, all at once.
+_DROP_PURGED = f"""
+DELETE FROM {{source}} AS late WHERE NOT :is_current AND late.asset_id IN (
+    SELECT media_toolkit_rules.purged(array_agg(new.asset_id), array_agg(new.version))
+    FROM {{source}} AS new WHERE new.asset_id IS NOT NULL AND NOT {_STANDS})
+"""
 _UPSERT = f"""
 WITH written AS (
     INSERT INTO cloudinary_files AS stood ({_COLUMNS})
@@ -205,7 +214,7 @@ class Upsert:
             "is_news": _IS_NEWS,
             "leaves": _renamed(_IS_TO_MOVE.format(new=_names("other")), "there", "other"),
             "is_to_move": _IS_TO_MOVE.format(new=_names("new")),
-            "is_later": _IS_LATER,
+            "revives": _REVIVES,
             "taken": _SET,
             "mine": _MINE,
             "mine_now": _at_conflict(_MINE),
@@ -220,7 +229,7 @@ class Upsert:
         which = ""
         if not is_staged:
             there = " AND ".join(_NOT_THERE.format(condition=c) for c in (known, late))
-            which = f"WHERE {there} ORDER BY ordinality"
+            which = f"WHERE {there} AND {_NOT_PURGED} ORDER BY ordinality"
         self.moved = sa.text(_MOVED.format(**words))
         self.lock = sa.text(_LOCK.format(**words))
         self.give_way = sa.text(_YIELD.format(**words))
@@ -229,6 +238,7 @@ class Upsert:
         self.follow = sa.text(_FOLLOW.format(**words))
         self.drop_late = sa.text(_DROP.format(source=source, condition=late))
         self.drop_known = sa.text(_DROP.format(source=source, condition=known))
+        self.drop_purged = sa.text(_DROP_PURGED.format(source=source))
         self.upsert = sa.text(_UPSERT.format(which=which, **words))
 
 

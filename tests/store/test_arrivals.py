@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from media_toolkit.errors import Forbidden, StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.arrivals import Arrival, ArrivalStore
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.changes import AssetChanges
 from media_toolkit.store.database import Database
 from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.together import Together
@@ -180,6 +181,22 @@ def test_anothers_signature_of_the_name_stands_in_the_way_within_its_hour_alone(
     assert arrivals.save(arrival(asset("b")))
     settled = intents.frame(ANA, settled=True)
     assert settled["id"].max() == own
+
+
+def test_what_was_purged_is_not_plain(
+    intents: IntentStore, arrivals: ArrivalStore, database: Database
+) -> None:
+    sign(intents), sign(intents), sign(intents, folder="f")
+    thing = asset("f/a")
+    assert arrivals.save(arrival(thing))
+    changes = AssetChanges(database)
+    changes.delete(changes.find("f/a", ANA), ANA)
+    assert changes.purge(timedelta(0), ANA, lambda _: True, {})
+    looked_at: list[Mapping[str, str]] = []
+    assert not arrivals.save(arrival(thing, looked_at=looked_at))
+    assert len(intents.unsettled(ANA)) == 2
+    assert not AssetStore(database).by_identity("image", ["f/a"], ANA)
+    assert arrivals.save(arrival(dataclasses.replace(thing, version=now() + 1)))
 
 
 def test_many_at_once_take_an_intent_each(

@@ -679,7 +679,14 @@ def test_words_that_were_saved_before_0041_are_made_anew(empty_database: Databas
         migrations.migrate(empty_database)
     store, ana = AssetStore(empty_database), Identity("ana")
     names = ["U\u0308bung", "HTMLParser", "Σίσυφος", "tulip"]
-    store.save_many([mt.Asset(name, "https://x/y.jpg", "image", "ana") for name in names], ana)
+    with empty_database.begin(ana) as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO cloudinary_files (public_id, media_url, resource_type, user_id)"
+                " VALUES (:name, 'https://x/y.jpg', 'image', 'ana')"
+            ),
+            [{"name": name} for name in names],
+        )
     assert migrations.migrate(empty_database)
     for typed, name in (
         ("Übung", names[0]),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from http import HTTPStatus
@@ -191,7 +191,8 @@ def test_an_answer_that_comes_again_takes_no_edit_and_no_rename_back(
 
     changes.delete([edited], ANA)
     store.save_many([first, *padding], ANA, revive=True)
-    assert store.get("photo1", ANA).tags == ("sea",)
+    with pytest.raises(mt.NotFound, match="deleted"):
+        store.get("photo1", ANA)
 
     # Asked now, Cloudinary knows better than the row; so does what it had not said before.
     store.save_many([first, second, *padding], ANA, is_current=True)
@@ -241,7 +242,11 @@ def test_what_was_told_before_and_is_told_again_otherwise_takes_nothing_back(
     store.save_many([upload, *padding], ANA)
     row = store.get(upload.asset_id, ANA)
     assert (row.public_id, row.tags, row.context) == ("sea", ("sea",), {"alt": "b"})
-    newer = replace(upload, version=1001)
+    # It had that name before the rename: an upload of that time is told late.
+    overwritten = replace(upload, version=1001)
+    assert store.save_many([overwritten, *padding], ANA).updated == 0
+    assert store.get(upload.asset_id, ANA).public_id == "sea"
+    newer = replace(upload, version=int(time.time()) + 60)
     store.save_many([newer, *padding], ANA)
     assert store.get("photo1", ANA).tags == ("shore",), "a newer upload is news of everything"
 
@@ -422,7 +427,35 @@ def test_a_deleted_row_comes_back_by_a_later_upload_only(
     assert store.save_many([asset(1, version=1001), *padding], ANA).updated == 1
     assert store.get("photo1", ANA).version == 1001
     delete()
-    assert store.save_many([asset(1, version=1001), *padding], ANA, revive=True).updated == 1
+    same = asset(1, version=1001)
+    assert store.save_many([same, *padding], ANA, revive=True).updated == 0, "before the deletion"
+    assert store.save_many([same, *padding], ANA, revive=True, is_current=True).updated == 1
+    now = int(time.time()) + 1
+    store.save_many([asset(1, version=now, etag="e1"), *padding], ANA)
+    delete()
+    another = asset(1, version=now, etag="e2")
+    assert store.save_many([another, *padding], ANA, revive=True).updated == 1, "the same second"
+
+
+def test_what_was_purged_comes_back_by_a_later_upload_or_cloudinarys_word_only(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    changes = AssetChanges(database)
+    store.save_many([asset(1), asset(2), *padding], ANA)
+    changes.delete([store.get("photo1", ANA)], ANA)
+    assert changes.purge(timedelta(0), ANA, lambda _: True, {})
+    report = store.save_many([asset(1), asset(2), *padding], ANA, revive=True)
+    assert (report.inserted, report.unchanged) == (0, 2 + len(padding))
+    with pytest.raises(mt.NotFound, match="purged"):
+        store.save(asset(1, version=999), ANA, revive=True)
+    # Who is told nothing of it cannot have it either.
+    with pytest.raises(mt.Conflict):
+        store.save_many([asset(1, "bob"), *(replace(p, user_id="bob") for p in padding)], BOB)
+    assert store.save_many([asset(1, version=1001), *padding], ANA).inserted == 1
+    changes.delete([store.get("photo1", ANA)], ANA)
+    assert changes.purge(timedelta(0), ANA, lambda _: True, {})
+    assert store.save_many([asset(1), *padding], ANA, is_current=True).inserted == 1
+    assert store.save_many([asset(1, tags=("known",)), *padding], ANA).updated == 1
 
 
 def test_saves_that_cross_each_other_both_succeed(store: AssetStore) -> None:
