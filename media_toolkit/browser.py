@@ -107,7 +107,8 @@ class BrowserUploads:
 
         Raises:
             SignatureError: a wrong signature, missing fields, another asset's URL.
-            PolicyError: it is not what was signed. NotFound: Cloudinary never saw it.
+            PolicyError: it is not what was signed. NotFound: Cloudinary never saw it,
+                or it was purged since.
             Conflict: it is somebody else's, or may be: without Cloudinary's signature a
                 signature of another's that fits as well stands against it.
         """

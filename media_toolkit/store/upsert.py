@@ -1,7 +1,7 @@
 """The SQL of a save: which rows that come are news, and what becomes of those that stand.
 
 `old` is the row that stands, `new` the one that comes. A message that comes late or twice changes
-nothing, and brings a deleted row back only if it tells of a later upload.
+nothing, and brings what was deleted or purged back only if it tells of a later upload.
 """
 
 from __future__ import annotations

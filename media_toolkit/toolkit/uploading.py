@@ -55,6 +55,8 @@ class Uploading(Parts):
     def save_many(self, responses: Iterable[Mapping[str, Any]]) -> SaveReport:
         """Save trusted responses (own uploads, an Admin listing) without asking Cloudinary.
 
+        What was purged here since its upload is left out, as unchanged.
+
         Args:
             responses: a list or generator of any number; of a generator two batches of 100,000
                 are held at most. A moment without a time zone is UTC.

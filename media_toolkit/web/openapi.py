@@ -37,7 +37,7 @@ _WHY = {
     400: "the body is not what is taken, or its signature is wrong",
     401: "the caller is not signed in, or what was sent is not signed",
     403: "the upload policy does not allow it, or another site's page posted it",
-    404: "Cloudinary never saw the asset",
+    404: "Cloudinary never saw the asset, or it was purged since",
     405: "another method; `Allow` names the right ones",
     409: "it belongs to another user, or was received before",
     408: "the body did not arrive in time",

@@ -193,6 +193,8 @@ def test_an_answer_that_comes_again_takes_no_edit_and_no_rename_back(
     store.save_many([first, *padding], ANA, revive=True)
     with pytest.raises(mt.NotFound, match="deleted"):
         store.get("photo1", ANA)
+    changes.restore([edited], ANA)
+    assert store.get("photo1", ANA).tags == ("sea",)
 
     # Asked now, Cloudinary knows better than the row; so does what it had not said before.
     store.save_many([first, second, *padding], ANA, is_current=True)
