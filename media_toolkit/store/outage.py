@@ -18,6 +18,10 @@ from media_toolkit.errors import Conflict, Forbidden, StoreError, Unavailable
 T = TypeVar("T")
 
 MIGRATE = "run: python -m media_toolkit migrate"
+READ_ONLY = (
+    "this login or endpoint may only read (a read replica, or default_transaction_read_only): "
+    "write through another DATABASE_URL"
+)
 
 _UNDEFINED_TABLE, _UNDEFINED_OBJECT, _UNDEFINED_FUNCTION = "42P01", "42704", "42883"
 # When to try again where all connections are busy.
@@ -25,6 +29,7 @@ BUSY_S = 5.0
 _NO_SCHEMA = "3F000"
 _NO_PRIVILEGE = "42501"
 _UNIQUE = "23505"
+_OF_READ_ONLY = "25006"
 _CANCELLED, _BY_REQUEST = "57014", "due to user request"
 _RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -64,7 +69,11 @@ _UNREAD = re.compile(
 )
 # Before what libpq says, ADBC puts its status and what it was about to do.
 _OF_ADBC = re.compile(r"^[A-Z_]+: (\[libpq\] )?(Failed to [\w ]+: )?(could not begin COPY: )?")
-_DENIED = re.compile(r"permission denied for (?:table|view|materialized view) (\S+)")
+_DENIED = re.compile(
+    r"permission denied for (?:(?:foreign )?table|view|materialized view|(sequence)) (\S+)"
+)
+# What a trigger or function was about to do, as its context tells.
+_AT_WORK = re.compile(r'^SQL statement "\s*(INSERT|UPDATE|DELETE|TRUNCATE)\b', re.IGNORECASE)
 _LET_IN = 'let the login of DATABASE_URL act: GRANT media_toolkit_app TO "<login>"'
 
 
@@ -122,8 +131,10 @@ def is_of_data(error: BaseException | None) -> bool:
     """Whether Postgres refused a row for what it holds: a number out of range, a text too long
     for an index, a constraint, a trigger, a policy."""
     code = (error is not None and _sqlstate(error)) or ""
-    is_refused_row = code == _NO_PRIVILEGE and "row-level security" in str(error)
-    return code.startswith(("22", "23", "54")) or code == _RAISED or is_refused_row
+    if error is not None and code == _NO_PRIVILEGE:
+        # In Postgres' own sentence: after it SQLAlchemy shows the statement with its comments.
+        return "row-level security" in diagnosis(error).get("primary", "")
+    return code.startswith(("22", "23", "54")) or code == _RAISED
 
 
 @contextmanager
@@ -183,9 +194,11 @@ def _translated(error: Exception, setting: str) -> StoreError:
     if code == _NO_PRIVILEGE and "set role" in cause:
         return Forbidden(cause, hint=_LET_IN)
     if code == _NO_PRIVILEGE and (denied := _DENIED.search(cause)) and not _OURS.search(cause):
-        return Forbidden(
-            cause, hint=f"as the owner of it: GRANT SELECT ON {denied[1]} TO media_toolkit_app"
-        )
+        at_work = _AT_WORK.match(said.get("context", ""))
+        right = f"{at_work[1].upper() if at_work else 'SELECT'} ON {denied[2]}"
+        if denied[1]:
+            right = f"USAGE ON SEQUENCE {denied[2]}"
+        return Forbidden(cause, hint=f"as the owner of it: GRANT {right} TO media_toolkit_app")
     if code == _NO_PRIVILEGE and "for schema" in cause:
         return Forbidden(
             cause, hint="put the connection string of the table's owner into DATABASE_DIRECT_URL"
@@ -206,6 +219,8 @@ def _translated(error: Exception, setting: str) -> StoreError:
         )
     if code == _UNIQUE:
         return Conflict(cause)
+    if code == _OF_READ_ONLY:
+        return StoreError(cause, hint=READ_ONLY)
     return StoreError(cause, hint=said.get("hint", ""))
 
 

@@ -729,6 +729,37 @@ def test_a_rule_of_ones_own_names_the_asset_that_breaks_it(
     assert store.count(AssetFilter(), ANA) == 1
 
 
+def test_a_trigger_of_ones_own_that_may_not_write_says_what_it_may_not(
+    store: AssetStore, stack: EmbeddedStack, padding: list[mt.Asset]
+) -> None:
+    with closing(psycopg2.connect(stack.database_url)) as owner:
+        owner.autocommit = True
+        with owner.cursor() as cursor:
+            cursor.execute("""
+                CREATE TABLE audit (id SERIAL, name TEXT);
+                CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    INSERT INTO audit (name) VALUES (new.public_id); RETURN new; END $$;
+                CREATE TRIGGER audited AFTER INSERT ON cloudinary_files
+                    FOR EACH ROW EXECUTE FUNCTION audited()
+            """)
+            try:
+                for right in ("INSERT ON audit", "USAGE ON SEQUENCE audit_id_seq"):
+                    grant = f"GRANT {right} TO media_toolkit_app"
+                    with pytest.raises(mt.Forbidden, match="permission denied") as refused:
+                        store.save_many([asset(1), *padding], ANA)
+                    assert (refused.value.hint, refused.value.ids) == (
+                        f"as the owner of it: {grant}",
+                        (),
+                    )
+                    cursor.execute(grant)
+                store.save_many([asset(1), *padding], ANA)
+            finally:
+                cursor.execute(
+                    "DROP TRIGGER audited ON cloudinary_files; DROP FUNCTION audited();"
+                    "DROP TABLE audit"
+                )
+
+
 def test_an_asset_of_another_user_is_named(store: AssetStore, padding: list[mt.Asset]) -> None:
     with pytest.raises(mt.Forbidden, match=r"^image/upload/photo7: .*row-level security"):
         store.save_many([asset(6), asset(7, "bob"), asset(8), *padding], ANA)
