@@ -15,10 +15,13 @@ from typing import Any
 import hypothesis
 import pandas as pd
 import pytest
+import requests
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
 import media_toolkit as mt
+from media_toolkit.cloud.listing import ListingScope
+from media_toolkit.embedded.stack import EmbeddedStack
 from media_toolkit.store.changes import AssetChanges
 
 
@@ -681,3 +684,52 @@ def test_of_two_who_upload_the_same_new_name_at_once_one_is_refused_and_nothing_
             told = pool.map(upload, (0, 1), [f"at once {turn}"] * 2, [start] * 2)
             (saved,) = [asset for asset in told if asset is not None]
             assert in_cloudinary(kit, saved)["etag"] == saved.etag
+
+
+def test_an_old_answer_takes_no_other_asset_that_has_its_name_by_now(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    kit.rename(horse, "stable")
+    bob = kit.acting_as("bob")
+    signed = bob.sign_upload(public_id="horse", resource_type="image")
+    with (sample_media / "rocket.jpg").open("rb") as file:
+        theirs = requests.post(signed.url, signed.fields, files={"file": file}, timeout=30).json()
+    unsigned = {name: value for name, value in horse.raw.items() if name != "signature"}
+    for save in (kit.save, kit.save_from_browser):
+        with pytest.raises(mt.Conflict, match="another asset has the name of image/upload/horse"):
+            save(unsigned)
+    assert bob.save(theirs).user_id == "bob"
+    assert kit.asset("stable").asset_id == horse.asset_id
+
+
+def test_where_postgres_only_reads_nothing_is_done_in_cloudinary(
+    kit: mt.MediaToolkit, horse: mt.Asset, stack: EmbeddedStack, sample_media: Path, tmp_path: Path
+) -> None:
+    kit.delete(kit.upload(sample_media / "coffee.png", public_id="deleted"))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/read-only.png").write_bytes((sample_media / "coffee.png").read_bytes())
+    before = kit._client.listing(ListingScope()).items
+    only_reading = mt.Settings(
+        cloudinary_url=stack.cloudinary_url,
+        database_url=f"{stack.database_url}?options=-cdefault_transaction_read_only%3Don",
+        admins_list="root",
+    )
+    with mt.connect(only_reading, user_id="ana") as reader:
+        for acting in (reader, reader.acting_as("root")):
+            for change in (
+                lambda acting=acting: acting.upload(sample_media / "coffee.png"),
+                lambda acting=acting: acting.upload(sample_media / "coffee.png", public_id="new"),
+                lambda acting=acting: acting.ingest(tmp_path / "files", progress=False),
+                lambda acting=acting: acting.edit("horse", tags=["x"]),
+                lambda acting=acting: acting.rename("horse", "pony"),
+                lambda acting=acting: acting.delete("horse"),
+                lambda acting=acting: acting.purge("0m"),
+                lambda acting=acting: acting.sign_upload(public_id="signed"),
+                lambda acting=acting: acting.reconcile(progress=False),
+            ):
+                with pytest.raises(mt.StoreError, match=r"may only read .*another DATABASE_URL"):
+                    change()
+        assert reader.asset("horse").tags == horse.tags
+        with pytest.raises(mt.StoreError, match=r"kit\.sql only reads"):
+            reader.sql("SELECT id FROM cloudinary_files FOR UPDATE")
+    assert kit._client.listing(ListingScope()).items == before

@@ -10,7 +10,10 @@ import json
 import secrets
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +43,8 @@ CONNECTIONS = 32
 MAX_PAUSE_S = 8
 # Somebody looks on.
 PING_S = 10
+# An answer's date is of whole seconds, which a server may renew only once a second.
+_DATED_WITHIN_S = 2
 
 
 class CloudClient:
@@ -57,6 +62,7 @@ class CloudClient:
     def __init__(self, account: CloudAccount, timeout_s: float = 60, attempts: int = 4) -> None:
         self.account = account
         self.admin_calls = 0
+        self._ahead_s = 0.0
         self._attempts = attempts
         self._guard = threading.Lock()
         self._timeout_s = timeout_s
@@ -258,6 +264,11 @@ class CloudClient:
         fields = {"public_id": public_id, "type": delivery_type}
         return self._retrying(lambda: self._post_signed(url, fields, {}, public_id))
 
+    def now(self) -> float:
+        """Cloudinary's clock in Unix seconds, as far as its last answer tells: ours where the two
+        agree."""
+        return time.time() + self._ahead_s
+
     def triggers(self) -> list[dict[str, Any]]:
         """All notification triggers, `uri` and `event_type` each; one Admin API call.
 
@@ -393,6 +404,7 @@ class CloudClient:
                 hint=f"check the network and that {self.account.upload_prefix} is reachable",
                 ids=(label,),
             ) from error
+        self._note_clock(response.headers)
         if seen is not None:
             seen(response.headers)
         try:
@@ -402,6 +414,11 @@ class CloudClient:
         if response.status < 300 and isinstance(body, dict):
             return body
         raise refusal(response.status, body, response.headers, label)
+
+    def _note_clock(self, headers: Mapping[str, str]) -> None:
+        with suppress(KeyError, ValueError):
+            ahead_s = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
+            self._ahead_s = min(max(0.0, ahead_s), ahead_s + _DATED_WITHIN_S)
 
 
 @cache

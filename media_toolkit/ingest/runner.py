@@ -57,12 +57,13 @@ class Runner:
 
         Raises:
             IngestError: when the folder cannot be read. InvalidName: when no asset may have a
-                name that begins with `prefix`. Unavailable: when Postgres cannot be
-                reached before anything was sent.
+                name that begins with `prefix`. Unavailable, StoreError: when Postgres cannot be
+                reached or takes no changes, before anything was sent.
         """
         started = self._saved_at = time.monotonic()
         if prefix.strip("/"):
             check_name(None, prefix.strip("/"))
+        self._store.refuse_read_only(self._identity)
         items = folder_items(folder, prefix, recursive, options.get("resource_type") == "raw")
         shared = Counter(item.public_id for item in items)
         stored = {
@@ -187,7 +188,8 @@ class Runner:
         except Unavailable as error:
             # Row by row would wait for Postgres as often as there are rows.
             error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"
-            for item, _ in batch:
+            for item, asset in batch:
+                self._uploads.note_unsaved(asset, self._identity)
                 results[item.label] = _failed(item, error)
         except StoreError:
             for item, asset in batch:
@@ -202,6 +204,7 @@ class Runner:
         except Conflict as error:
             results[item.label] = _failed(item, error)
         except StoreError as error:
+            self._uploads.note_unsaved(asset, self._identity)
             error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"
             results[item.label] = _failed(item, error)
         else:

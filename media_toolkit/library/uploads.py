@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -24,11 +24,12 @@ from media_toolkit.store.notifications import NotificationStore
 if TYPE_CHECKING:
     from media_toolkit.media import Source
 
-# What somebody has just sent is in the table within this; an import saves some at a time.
-_UNTIL_SAVED_S = (0.2, 0.4, 0.0)
-UNTIL_IMPORTED_S = (0.2, 0.4, 0.8, 1.6, 3.0, 0.0)
-# And is so new by Cloudinary's clock, which is not ours.
-_JUST_SENT_S = 600
+# After it was sent, a row is in the table within this; an import saves some at a time.
+_UNTIL_SAVED_S = 0.6
+UNTIL_IMPORTED_S = 6.0
+# A version is of whole seconds, by Cloudinary's clock.
+_OF_A_SECOND_S = 1.0
+_FIRST_LOOK_AFTER_S = 0.1
 
 
 class Uploads:
@@ -47,6 +48,7 @@ class Uploads:
         self._intents = intents
         self._heard = heard
         self._asset_ids = asset_ids
+        self._unsaved: set[tuple[str, str | None, int | None]] = set()
 
     def send(
         self,
@@ -73,7 +75,7 @@ class Uploads:
         thing: media.Media,
         identity: Identity,
         resource_type: str | None = None,
-        until_saved_s: Sequence[float] = _UNTIL_SAVED_S,
+        until_saved_s: float = _UNTIL_SAVED_S,
         **options: Any,
     ) -> Asset:
         """As `send`, by a name that is not known to be the caller's: so first without overwriting.
@@ -81,7 +83,7 @@ class Uploads:
         a file's, or with a prefix or an upload preset.
 
         Args:
-            until_saved_s: the waits within which the row of what another has just sent is there.
+            until_saved_s: how long after it was sent the row of another's upload is waited for.
 
         Raises:
             Conflict: it is another user's by now, or was signed for one and has no row yet;
@@ -92,8 +94,12 @@ class Uploads:
         if not asset.raw.get("existing") or not naming.is_on(options.get("overwrite"), True):
             return asset
         named = {"public_id": asset.public_id, "type": asset.delivery_type}
-        is_new = (asset.version or 0) > time.time() - _JUST_SENT_S
-        for wait_s in until_saved_s if is_new else (0.0,):
+        most_s, wait_s = until_saved_s + _OF_A_SECOND_S, _FIRST_LOOK_AFTER_S
+        left_s = (asset.version or 0) + most_s - self._client.now()
+        if _upload_of(asset, identity) in self._unsaved:
+            left_s = 0.0
+        end = time.monotonic() + min(left_s, most_s)
+        while True:
             self._refuse_foreign(named, identity)
             if self._store.owns(_names(named), identity):
                 break
@@ -103,6 +109,9 @@ class Uploads:
                     hint="choose another public_id, or ask an admin",
                     ids=(asset.public_id,),
                 )
+            if (left_s := end - time.monotonic()) <= 0:
+                break
+            wait_s = min(2 * wait_s, left_s)
             time.sleep(wait_s)
         # By the same options, which have just come to this name, whatever made it of them.
         return self.send(thing, identity, resource_type, **options)
@@ -112,7 +121,7 @@ class Uploads:
         thing: media.Media,
         identity: Identity,
         resource_type: str | None = None,
-        until_saved_s: Sequence[float] = _UNTIL_SAVED_S,
+        until_saved_s: float = _UNTIL_SAVED_S,
         is_known: bool = True,
         **options: Any,
     ) -> Asset:
@@ -125,8 +134,10 @@ class Uploads:
         Raises:
             Conflict: the name is another user's; nothing of theirs was replaced.
             InvalidName: nothing was sent. UnsupportedMedia, UploadError: as `send`.
+            StoreError: Postgres is only to be read here; nothing was sent.
         """
         _check_naming(options)
+        self._store.refuse_read_only(identity)
         if naming.is_random(options):
             return self.send(thing, identity, resource_type, **options)
         self._refuse_foreign(options, identity)
@@ -144,7 +155,8 @@ class Uploads:
         Raises:
             UploadError and its kinds: nothing was stored.
             Conflict: the public_id is another user's; nothing of theirs was replaced.
-            StoreError: the asset is in Cloudinary, the row is missing; the hint says so.
+            StoreError: the asset is in Cloudinary, the row is missing, and the hint says so; or
+                Postgres is only to be read here, and nothing was sent.
         """
         thing = media.read_source(source)
         asset = self.send_named(thing, identity, resource_type, **options)
@@ -153,6 +165,7 @@ class Uploads:
         except NotFound:
             raise  # purged meanwhile: it is in Cloudinary no more
         except StoreError as error:
+            self.note_unsaved(asset, identity)
             error.hint = f"{asset} is in Cloudinary already: save it again. {error.hint}".strip()
             error.ids = (*error.ids, asset.public_id)
             raise
@@ -177,7 +190,7 @@ class Uploads:
         if saved.identity == asset.identity or (saved.version or 0) >= (asset.version or 0):
             return saved
         # Renamed meanwhile: what it is by now, Cloudinary tells.
-        with suppress(NotFound):
+        with suppress(Conflict, NotFound):
             known = self.confirm(saved)
             if known.asset_id == asset.asset_id:
                 return self._store.save(known, identity, is_current=True)
@@ -199,6 +212,10 @@ class Uploads:
         if asset.asset_id is None or now.asset_id != asset.asset_id:
             return False
         return self._store.make_way(now, identity.user_id)
+
+    def note_unsaved(self, asset: Asset, identity: Identity) -> None:
+        """Know later whose upload it is that has no row."""
+        self._unsaved.add(_upload_of(asset, identity))
 
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a browser or another program says it uploaded, once it is shown to be true.
@@ -280,11 +297,18 @@ class Uploads:
 
         Raises:
             NotFound: Cloudinary never saw it. SignatureError: the claimed URL is another's.
+            Conflict: another asset has the name by now.
         """
         known = self._client.explicit(
             claimed.public_id, claimed.resource_type, claimed.delivery_type
         )
         asset = Asset.from_response(known, claimed.user_id)
+        if None not in (claimed.asset_id, asset.asset_id) and claimed.asset_id != asset.asset_id:
+            raise Conflict(
+                f"another asset has the name of {claimed} in Cloudinary by now",
+                hint="this one was renamed or deleted since: kit.reconcile saves it where it is",
+                ids=(claimed.public_id,),
+            )
         self._check_url(claimed, asset)
         return asset
 
@@ -353,6 +377,10 @@ def _names(options: Mapping[str, Any], *kinds: str) -> list[tuple[str, str, str]
     public_id = naming.full_name(options)
     delivery_type = str(options.get("type") or "upload")
     return [(kind, delivery_type, public_id) for kind in kinds or RESOURCE_TYPES if public_id]
+
+
+def _upload_of(asset: Asset, identity: Identity) -> tuple[str, str | None, int | None]:
+    return identity.user_id, asset.asset_id, asset.version
 
 
 def _check_naming(options: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.pacing import AdminBudget, calls_in_words
 from media_toolkit.errors import FilterError, MediaToolkitError, NotFound, RateLimited
-from media_toolkit.identity import Identity
+from media_toolkit.identity import CLOUDINARY, Identity
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intents import Intent, IntentStore
 from media_toolkit.store.listings import Difference, ListingStore
@@ -268,7 +268,12 @@ class Mender:
             if _agree(row, asset):
                 return False
             asset = _with_what_only_the_upload_told(asset, row)
-        report = self._store.save_many([asset], self._identity, revive=is_new, is_current=True)
+        identity = self._identity
+        if is_new and former is None:
+            self._store.refuse_foreign([asset.identity], identity)
+            # Whoever is uploading it just now can still claim what no user has made a row of.
+            identity = Identity(CLOUDINARY, "admin")
+        report = self._store.save_many([asset], identity, revive=is_new, is_current=True)
         return bool(report.inserted + report.updated)
 
     def _relabel(self, one: Difference, budget: AdminBudget) -> bool:

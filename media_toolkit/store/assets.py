@@ -135,6 +135,10 @@ class AssetStore:
         """
         return succession.make_way(self._database, asset, user_id)
 
+    def refuse_read_only(self, identity: Identity) -> None:
+        """As `Database.refuse_read_only`."""
+        self._database.refuse_read_only(identity)
+
     def stands(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> bool:
         """Whether a row, deleted or not, has one of the names (resource_type, delivery_type,
         public_id)."""

@@ -128,8 +128,9 @@ class AssetChanges:
         """Say before Cloudinary is asked what row-level security would say after.
 
         Raises:
-            Forbidden: naming the assets of others.
+            Forbidden: naming the assets of others. StoreError: Postgres only reads here.
         """
+        self._database.refuse_read_only(identity)
         others = [asset for asset in assets if not identity.may_write(asset.user_id)]
         if others:
             raise _forbidden(others)

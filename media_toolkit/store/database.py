@@ -19,7 +19,7 @@ from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.arrow import ArrowPool
 from media_toolkit.store.idle import IdleWatch
-from media_toolkit.store.outage import is_away, is_passing, our_errors, retrying
+from media_toolkit.store.outage import READ_ONLY, is_away, is_passing, our_errors, retrying
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
@@ -59,7 +59,8 @@ SELECT set_config('role', CASE
                                     WHERE oid = to_regclass('cloudinary_files')), 'USAGE')
                THEN CURRENT_USER::text
            ELSE '{APP_ROLE}' END, true),
-       set_config('request.jwt.claims', {{claims}}, true)
+       set_config('request.jwt.claims', {{claims}}, true),
+       current_setting('transaction_read_only') = 'on' AS is_read_only
 """
 _ACT_AS = sa.text(_ACT.format(claims=":claims"))
 _ACT_AT_ONCE = _ACT.format(claims="%(claims)s")
@@ -96,6 +97,7 @@ class Database:
         self._pooled_url = pooled_url
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
+        self._is_read_only: bool | None = None
         self._reads_kept: bool | None = None
         self._reads_own_alone: tuple[bool, float] | None = None
         forks.watch(self)
@@ -298,6 +300,21 @@ class Database:
         self._reads_own_alone = (found, time.monotonic())
         return found
 
+    def refuse_read_only(self, identity: Identity) -> None:
+        """Say before Cloudinary is asked for a change that no row could follow.
+
+        Costs nothing where a transaction has told already that it may write.
+
+        Raises:
+            StoreError: the login or endpoint may only read. Unavailable: as `begin`.
+        """
+        if self._is_read_only is not False:
+            self.run(identity, lambda _: None)
+        if self._is_read_only:
+            raise StoreError(
+                "Postgres takes no changes here", hint=f"nothing was done: {READ_ONLY}"
+            )
+
     def close(self) -> None:
         """Give the connections back; the object can be used again."""
         if "engine" in self.__dict__:
@@ -318,7 +335,8 @@ class Database:
         """A connection in a transaction as `identity`; who closes it rolls back."""
         connection = self.engine.connect()
         try:
-            connection.execute(_ACT_AS, {"claims": _claims(identity)})
+            row = connection.execute(_ACT_AS, {"claims": _claims(identity)}).one()
+            self._is_read_only = bool(row.is_read_only)
         except BaseException:
             connection.close()
             raise

@@ -82,7 +82,7 @@ WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
   AND EXISTS (SELECT FROM claimed)
 RETURNING id
 """)
-# No user has done anything to it: all that is known of it, Cloudinary has told.
+# No user has done anything to it: all that is known of it, Cloudinary has told, be it reconcile.
 _CLAIM_SENT = sa.text("""
 UPDATE cloudinary_files AS f SET user_id = :user_id
 WHERE asset_id = :asset_id AND version = :version AND user_id <> :user_id
@@ -178,9 +178,10 @@ class NotificationStore:
             return connection.execute(_CLAIM, values).first() is not None
 
     def claim_sent(self, asset: Asset, identity: Identity) -> bool:
-        """Give a row that a notification made to who has just sent the upload; whether it was so.
+        """Give a row that a notification or reconcile made to who has just sent the upload; whether
+        it was so.
 
-        The notification may come before the sender's own save, and cannot tell whose it is.
+        Either may come before the sender's own save, and cannot tell whose it is.
         """
         values = {
             "asset_id": asset.asset_id,

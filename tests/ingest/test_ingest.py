@@ -187,6 +187,32 @@ def test_what_cloudinary_has_without_a_row_is_replaced_by_an_import(
     assert kit._client.resource("left/behind")["etag"] == asset.etag == digest
 
 
+def test_what_was_sent_and_not_saved_is_imported_again_without_a_wait_for_each(
+    kit: mt.MediaToolkit, settings: mt.Settings, tmp_path: Path
+) -> None:
+    for number in range(6):
+        draw(tmp_path / f"{number}.png", "navy", (number + 1, 50))
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE cloudinary_files ADD CONSTRAINT none CHECK (false) NOT VALID"
+        )
+    try:
+        for folder in ("same", "other"):
+            report = kit.ingest(tmp_path, folder=folder, progress=False)
+            assert [r.hint.split(". ")[0] for r in report.failed] == [
+                "it is in Cloudinary, its row is missing: import again"
+            ] * 6
+    finally:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql("ALTER TABLE cloudinary_files DROP CONSTRAINT none")
+    again = kit.ingest(tmp_path, folder="same", threads=1, progress=False)
+    assert (again.count("uploaded"), again.seconds < 4) == (6, True), again
+    # Who does not know whose they are waits for all of them as for one.
+    with mt.connect(settings) as another:
+        again = another.ingest(tmp_path, folder="other", threads=1, progress=False)
+    assert (again.count("uploaded"), again.seconds < 12) == (6, True), again
+
+
 def test_ctrl_c_saves_what_was_uploaded_and_a_second_run_goes_on(
     kit: mt.MediaToolkit, tmp_path: Path, until: Callable[..., None]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -527,6 +528,43 @@ def test_a_lost_upload_is_not_adopted_by_who_did_not_ask_for_it(
         )
         assert mend(plan(other.acting_as("boss"), folder="elsewhere")).is_complete
     assert kit.asset(unsigned).user_id == "boss"
+
+
+@pytest.mark.parametrize("signed_for", [None, "cy"])
+@pytest.mark.parametrize("way", ["upload", "ingest"])
+def test_an_upload_that_is_under_way_stays_its_senders_when_an_admin_reconciles(
+    fresh_kit: Kits,
+    pixel: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    signed_for: str | None,
+) -> None:
+    root, ana = fresh_kit("root", admins="root"), fresh_kit("ana", admins="root")
+    file = tmp_path / "files/one.png"
+    file.parent.mkdir()
+    file.write_bytes(pixel)
+    upload = ana._client.upload
+    adopted: list[str] = []
+    if signed_for is not None:
+        # It says nothing of its upload, so that any may be it.
+        root.acting_as(signed_for).sign_upload()
+
+    def reconciled_first(*arguments: Any, **options: Any) -> Any:
+        answer = upload(*arguments, **options)
+        mend(plan(root))
+        adopted.append(root.asset(answer["public_id"]).user_id)
+        return answer
+
+    monkeypatch.setattr(ana._client, "upload", reconciled_first)
+    if way == "upload":
+        assert ana.upload(file, public_id="way/one").user_id == "ana"
+    else:
+        report = ana.ingest(file.parent, folder="way", progress=False)
+        assert report.count("uploaded") == 1, report
+    assert adopted == [signed_for or "root"]
+    assert ana.edit("way/one", add_tags=["mine"])[0].user_id == "ana"
+    assert told(plan(root)) == {}
 
 
 def test_rows_of_others_are_left_to_them_and_to_an_admin(
