@@ -35,7 +35,8 @@ class Uploading(Parts):
         Raises:
             UnsupportedMedia, InvalidName, TooLarge: nothing was sent or stored.
             Conflict: the name belongs to another user; nothing of theirs was replaced.
-            UploadError: Cloudinary refused.
+            UploadError: Cloudinary refused. StoreError: Postgres only reads here, and nothing
+                was sent; or the row is missing, and the hint says so.
         """
         return self._uploads.upload(source, self.identity, resource_type, **options)
 
@@ -47,8 +48,9 @@ class Uploading(Parts):
 
         Raises:
             SignatureError: it was not signed by this account, or lacks fields.
-            NotFound: Cloudinary never saw it. Conflict: it is another user's, or was signed for
-                one: with Cloudinary's signature it is the caller's who had it signed too.
+            NotFound: Cloudinary never saw it. Conflict: another asset has the name by now, or it
+                is another user's, or was signed for one: with Cloudinary's signature it is the
+                caller's who had it signed too.
         """
         return self._uploads.save(response, self.identity)
 
@@ -160,8 +162,8 @@ class Uploading(Parts):
             options: upload options for every file: tags, context, resource_type="raw" …
 
         Raises:
-            IngestError: when the folder cannot be read. A file that is refused is no error
-                here: the report says why.
+            IngestError: when the folder cannot be read. StoreError: Postgres only reads here, and
+                nothing was sent. A file that is refused is no error here: the report says why.
         """
         from media_toolkit.ingest.runner import Runner
 
