@@ -181,8 +181,9 @@ class Uploads:
         try:
             saved = self._store.save(asset, identity, revive=True, is_current=is_current)
         except Conflict:
-            is_so = self._heard.claim_sent(asset, identity)
+            # Of what stood there already nothing was sent.
             is_senders = not is_current
+            is_so = is_senders and self._heard.claim_sent(asset, identity)
             is_so = is_so or self._asset_ids.give(asset, identity, is_senders=is_senders)
             if not is_so and not (is_senders and self._succeeds(asset, identity)):
                 raise
@@ -214,8 +215,9 @@ class Uploads:
         return self._store.make_way(now, identity.user_id)
 
     def note_unsaved(self, asset: Asset, identity: Identity) -> None:
-        """Know later whose upload it is that has no row."""
-        self._unsaved.add(_upload_of(asset, identity))
+        """Know later whose upload it is that has no row; not of what stood there already."""
+        if not asset.raw.get("existing"):
+            self._unsaved.add(_upload_of(asset, identity))
 
     def save(self, response: Mapping[str, Any], identity: Identity) -> Asset:
         """Save what a browser or another program says it uploaded, once it is shown to be true.

@@ -567,6 +567,19 @@ def test_an_upload_that_is_under_way_stays_its_senders_when_an_admin_reconciles(
     assert told(plan(root)) == {}
 
 
+def test_what_an_admin_adopted_is_nobodys_who_sends_to_its_name_without_overwriting(
+    fresh_kit: Kits, pixel: bytes
+) -> None:
+    root, ana = fresh_kit("root", admins="root"), fresh_kit("ana", admins="root")
+    put(root, pixel, "way/one")
+    assert mend(plan(root)).is_complete
+    # Only Cloudinary knows the name that it makes of the file's.
+    named = {"folder": "way", "use_filename": True, "unique_filename": False}
+    with pytest.raises(mt.Conflict, match="belongs to root"):
+        ana.upload(pixel, filename="one.png", overwrite=False, **named)
+    assert ana.asset("way/one").user_id == "root"
+
+
 def test_rows_of_others_are_left_to_them_and_to_an_admin(
     kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
 ) -> None:
