@@ -687,19 +687,20 @@ def test_of_two_who_upload_the_same_new_name_at_once_one_is_refused_and_nothing_
 
 
 def test_an_old_answer_takes_no_other_asset_that_has_its_name_by_now(
-    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+    kit: mt.MediaToolkit, sample_media: Path
 ) -> None:
-    kit.rename(horse, "stable")
+    horse = kit.upload(sample_media / "horse.png", public_id="old answer")
+    kit.rename(horse, "old answer, moved")
     bob = kit.acting_as("bob")
-    signed = bob.sign_upload(public_id="horse", resource_type="image")
+    signed = bob.sign_upload(public_id="old answer", resource_type="image")
     with (sample_media / "rocket.jpg").open("rb") as file:
         theirs = requests.post(signed.url, signed.fields, files={"file": file}, timeout=30).json()
     unsigned = {name: value for name, value in horse.raw.items() if name != "signature"}
     for save in (kit.save, kit.save_from_browser):
-        with pytest.raises(mt.Conflict, match="another asset has the name of image/upload/horse"):
+        with pytest.raises(mt.Conflict, match="another asset has the name of image/upload/old answer"):
             save(unsigned)
     assert bob.save(theirs).user_id == "bob"
-    assert kit.asset("stable").asset_id == horse.asset_id
+    assert kit.asset("old answer, moved").asset_id == horse.asset_id
 
 
 def test_where_postgres_only_reads_nothing_is_done_in_cloudinary(
