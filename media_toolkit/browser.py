@@ -117,9 +117,10 @@ class BrowserUploads:
         if response.get("signature"):
             verify_response(response, self._account.api_secret.get_secret_value())
             if self._is_proof(claimed):
-                return self._keep(claimed, identity, is_proven=True)
+                return self._keep(claimed, identity, is_proven=True, is_present=True)
         is_proven = bool(response.get("signature"))
-        return self._keep(self._confirmed(claimed), identity, is_proven)
+        known = self._confirmed(claimed)
+        return self._keep(known, identity, is_proven, is_present=known.version == claimed.version)
 
     def _confirmed(self, claimed: Asset) -> Asset:
         known = self._uploads.confirm(claimed)
@@ -133,14 +134,15 @@ class BrowserUploads:
             delivery_url(self._account, claimed)
         )
 
-    def _keep(self, asset: Asset, identity: Identity, is_proven: bool) -> Asset:
+    def _keep(self, asset: Asset, identity: Identity, is_proven: bool, is_present: bool) -> Asset:
+        """`is_present`: the answer is that of the version which is there now."""
         if not is_proven:
             self._uploads.refuse_anothers(asset, identity, is_proven)
         if self._arrivals.save(Arrival(asset, identity, partial(self._fits, asset, identity))):
             return asset
         if is_proven:
             self._uploads.refuse_anothers(asset, identity, is_proven)
-        intent = self._intent_of(asset, identity)
+        intent = self._intent_of(asset, identity, is_proven)
         wrong = self._policy.objections(
             asset, identity.user_id, intent.parameters if intent is not None else None
         )
@@ -149,11 +151,17 @@ class BrowserUploads:
         try:
             saved = self._assets.save(asset, identity, revive=True)
         except Conflict:
-            is_claimed = self._notifications.claim(asset, identity)
+            is_claimed = self._notifications.claim(asset, identity) or (
+                is_proven
+                and is_present
+                and intent is not None
+                and intent.is_before(asset)
+                and self._notifications.claim_proven(asset, identity)
+            )
             if not is_claimed and not self._gets_its_place(asset, identity, intent is not None):
                 raise
             saved = self._assets.save(asset, identity, revive=True)
-        if intent is not None:
+        if intent is not None and not intent.is_settled:
             self._intents.settle(asset, "save", identity)
         return saved
 
@@ -172,7 +180,7 @@ class BrowserUploads:
     def _fits(self, asset: Asset, identity: Identity, signed: Mapping[str, str]) -> bool:
         return not self._policy.objections(asset, identity.user_id, signed)
 
-    def _intent_of(self, asset: Asset, identity: Identity) -> Intent | None:
+    def _intent_of(self, asset: Asset, identity: Identity, is_proven: bool) -> Intent | None:
         """The signature that this upload came by, where it can be told.
 
         Raises:
@@ -181,6 +189,9 @@ class BrowserUploads:
         found = self._intents.find(asset, "save", identity)
         if found is not None and found.user_id == identity.user_id:
             return found
+        guessed = self._intents.find_guessed(asset, identity) if is_proven else None
+        if guessed is not None:
+            return guessed
         moment = uploaded_at(asset)
         open_then = [
             intent

@@ -13,7 +13,7 @@ from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.notification import verify_notification
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.identity import CLOUDINARY, Identity
-from media_toolkit.store.intents import IntentStore
+from media_toolkit.store.intents import Intent, IntentStore
 from media_toolkit.store.marks import Subject
 from media_toolkit.store.notifications import Change, NotificationStore
 
@@ -75,7 +75,8 @@ class Notifications:
         try:
             told = json.loads(body)
             told_at = _moment(told)
-            changes = list(self._changes(told))
+            decided: list[tuple[Intent, Asset]] = []
+            changes = list(self._changes(told, decided))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UnreadableNotification(
                 f"the notification cannot be read: {type(error).__name__}",
@@ -83,16 +84,17 @@ class Notifications:
             ) from error
         digest = hashlib.sha256(timestamp.encode() + b"." + body).hexdigest()
         changed = self._store.apply(digest, told_at, changes)
-        for change in changes:
-            if change.upload is not None and not change.claimants:
-                owner = Identity(change.upload.user_id)
-                self._intents.settle(change.upload, "notification", owner)
+        for intent, asset in decided:
+            self._intents.settle_given(intent, asset)
         return changed
 
-    def _changes(self, told: Mapping[str, Any]) -> Iterator[Change]:
+    def _changes(
+        self, told: Mapping[str, Any], decided: list[tuple[Intent, Asset]]
+    ) -> Iterator[Change]:
+        """`decided` gets the intent that an upload's owner was found by."""
         kind = told.get("notification_type")
         if kind == "upload":
-            yield self._upload(told)
+            yield self._upload(told, decided)
         elif kind == "delete":
             for one in _listed(told):
                 yield Change(_subject(one), is_gone=True)
@@ -120,13 +122,15 @@ class Notifications:
                     context[str(pair["name"])] = str(pair["new_value"])
                 yield Change(_subject(one), context=context)
 
-    def _upload(self, told: Mapping[str, Any]) -> Change:
+    def _upload(self, told: Mapping[str, Any], decided: list[tuple[Intent, Asset]]) -> Change:
         facts = {name: value for name, value in told.items() if name not in _ENVELOPE}
         asset = Asset.from_response(facts, self._unclaimed_owner)
-        owners = self._intents.signers(asset, _EVERYBODY)
-        if len(owners) == 1:
-            asset = Asset.from_response(facts, owners[0])
-        return Change(_subject(facts), asset, claimants=owners if len(owners) > 1 else ())
+        found = self._intents.signers(asset, _EVERYBODY)
+        if len(found) == 1 and (found[0].is_settled or found[0].is_before(asset)):
+            asset = Asset.from_response(facts, found[0].user_id)
+            decided.append((found[0], asset))
+            return Change(_subject(facts), asset)
+        return Change(_subject(facts), asset, claimants=[intent.user_id for intent in found])
 
 
 def _listed(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:

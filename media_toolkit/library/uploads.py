@@ -239,8 +239,17 @@ class Uploads:
         try:
             saved = self._store.save(asset, identity, revive=True, is_current=True)
         except Conflict:
-            is_senders = self._intents.find(asset, "save", identity) is not None
-            is_claimed = self._heard.claim(asset, identity)
+            intent = self._intents.find(asset, "save", identity)
+            if intent is None and is_proven:
+                intent = self._intents.find_guessed(asset, identity)
+            is_senders = intent is not None
+            is_claimed = self._heard.claim(asset, identity) or (
+                is_proven
+                and claimed.version == asset.version
+                and intent is not None
+                and intent.is_before(asset)
+                and self._heard.claim_proven(asset, identity)
+            )
             is_so = is_claimed or self._asset_ids.give(asset, identity, is_senders=is_senders)
             is_senders = asset.asset_id is not None and (is_senders or is_proven)
             if not is_so and not (is_senders and self._store.make_way(asset, identity.user_id)):

@@ -33,11 +33,11 @@ FRAME_COLUMNS = (
     *("public_id", "parameters", "asset_id", "asset_public_id", "asset_resource_type"),
     *("asset_delivery_type", "asset_version"),
 )
+_TELLING = frozenset({"folder", "asset_folder", "tags"})
 _NOT_SIGNED = frozenset({"api_key", "signature"})
 
-# Between signing and sending nothing is earlier than it seems by more than clocks that are set, and
-# versions, which are whole seconds, may differ.
-_SIGNED_BEFORE = timedelta(seconds=2)
+# Versions are whole seconds. Clocks that are set differ by less than an upload takes.
+_SIGNED_BEFORE = timedelta(seconds=1)
 
 # sql/migrations/0053_intents_of_ones_own.sql; the app's role only reads the table.
 _OPEN = f"""
@@ -58,8 +58,7 @@ WHERE settled_at IS NOT NULL
 ORDER BY asset_id IS NOT DISTINCT FROM :asset_id DESC, settled_at, id
 """)
 _FITS = """
-    settled_at IS NULL
-    AND signed_at <= :uploaded_at + :leeway AND expires_at >= :uploaded_at - :leeway
+    signed_at <= :uploaded_at + :leeway AND expires_at >= :uploaded_at - :leeway
     AND (public_id IS NULL OR public_id = :public_id)
     AND COALESCE(parameters ->> 'type', 'upload') = :delivery
     AND (NOT parameters ? 'folder' OR public_id IS NOT NULL
@@ -70,7 +69,8 @@ _FITS = """
          OR string_to_array(parameters ->> 'tags', ',') <@ CAST(:tags AS text[]))
 """
 _MATCHES = f"""
-    {_FITS}
+    settled_at IS NULL AND {_FITS}
+    AND (:by = 'save' OR created_at <= :uploaded_at + :signed_before)
     AND (CAST(:user_id AS text) IS NULL OR user_id = :user_id)
     AND (CAST(:signed_at AS timestamptz) IS NULL OR signed_at = :signed_at)
     AND (NOT :named_only OR public_id IS NOT NULL
@@ -78,10 +78,31 @@ _MATCHES = f"""
     AND NOT id = ANY(CAST(:passed_over AS bigint[]))
 """
 _BEST_FIRST = """
-    (public_id IS NOT NULL) DESC, (parameters ?| ARRAY['folder', 'asset_folder']) DESC,
-    (parameters ? 'tags') DESC, signed_at DESC, id DESC
+    (public_id IS NOT NULL) DESC, media_toolkit_rules.closeness(parameters) DESC,
+    signed_at DESC, id DESC
 """
 _FIND = sa.text(f"SELECT * FROM upload_intents WHERE {_MATCHES} ORDER BY {_BEST_FIRST} LIMIT 1")
+# Settled by no more than a guess, and by another upload: a save may still tell better.
+_FIND_GUESSED = sa.text(f"""
+SELECT * FROM upload_intents
+WHERE settled_at IS NOT NULL AND settled_by <> 'save' AND user_id = :user_id
+  AND created_at <= :uploaded_at + :signed_before AND {_FITS}
+ORDER BY {_BEST_FIRST} LIMIT 1
+""")
+# A row whose present bytes no user had saved before Cloudinary told of them, held for as long as
+# its sender may not claim it.
+_GIVEN = sa.text("""
+SELECT f.id FROM cloudinary_files AS f
+WHERE f.user_id = auth.user_id() AND f.version IS NOT DISTINCT FROM :version
+  AND (f.asset_id = :asset_id OR (CAST(:asset_id AS text) IS NULL
+       AND (f.resource_type, f.delivery_type, f.public_id) = (:kind, :delivery, :public_id)))
+  AND 'cloudinary' = (
+      SELECT h.changed_by FROM cloudinary_files_history AS h
+      WHERE h.file_id = f.id
+        AND (h.old IS NULL OR (h.old ->> 'version')::bigint IS DISTINCT FROM f.version)
+      ORDER BY h.id DESC LIMIT 1)
+FOR SHARE OF f
+""")
 _SETTLE = sa.text("""
 SELECT * FROM media_toolkit_rules.settle_intents(:by, jsonb_build_array(jsonb_build_object(
     'intent', CAST(:intent AS bigint), 'asset_id', CAST(:asset_id AS text),
@@ -108,10 +129,11 @@ SELECT DISTINCT ON (user_id) fitting.* FROM fitting JOIN enough ON fitting.told 
 ORDER BY user_id, {_BEST_FIRST}
 """)
 _PLAIN_SIGNERS = sa.text("""
-SELECT DISTINCT user_id FROM upload_intents
+SELECT DISTINCT ON (user_id) * FROM upload_intents
 WHERE settled_at IS NULL AND public_id IS NULL AND parameters - 'timestamp' = '{}'
+  AND created_at <= :uploaded_at + :signed_before
   AND signed_at <= :uploaded_at + :leeway AND expires_at >= :uploaded_at - :leeway
-ORDER BY user_id
+ORDER BY user_id, signed_at DESC, id DESC
 """)
 _SIGNED_FOR_ANOTHER = sa.text(
     "SELECT media_toolkit_rules.is_signed_for_another(:public_id, :moment)"
@@ -165,6 +187,15 @@ class Intent:
         """Whether its upload was heard of."""
         return self.settled_at is not None
 
+    @property
+    def tells(self) -> bool:
+        """Whether it signed a name, folder or tag: the time alone tells nobody apart."""
+        return self.public_id is not None or not _TELLING.isdisjoint(self.parameters)
+
+    def is_before(self, asset: Asset) -> bool:
+        """Whether it was written down before these bytes came."""
+        return self.created_at <= uploaded_at(asset) + _SIGNED_BEFORE
+
 
 class IntentStore:
     """Opens and settles upload intents of one database. Threads may share it.
@@ -176,13 +207,15 @@ class IntentStore:
     - its owner is the one who saves (a notification or reconcile knows no user: any owner);
     - its `signed_at` is the timestamp given, where the caller knows it;
     - the upload's moment (the asset's version, which is Unix seconds) lies between signing and
-      expiry, with ten minutes of leeway on both sides;
+      expiry, with ten minutes of leeway on both sides; a notification or reconcile, which only
+      guess, take none that was written down after that moment;
     - the signed public_id is the asset's; else the signed folder holds it; the signed
       asset_folder is its folder; the signed tags are all on it; the delivery type is the same.
 
-    Of several that fit, the one that signed the most decides (public_id before folder before
-    tags), then the newest: at most one is settled. The same upload (identity and version) told
-    twice settles nothing more. Whose of several users' it is, that does not tell: `contenders`.
+    Of several that fit, the one that signed the most decides (public_id before the longest folder
+    before the most tags), then the newest: at most one is settled. The same upload (identity and
+    version) told twice settles nothing more. Whose of several users' it is, that does not tell:
+    `contenders`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -259,6 +292,32 @@ class IntentStore:
         row = self._database.run(identity, work)
         return Intent.from_row(dict(row)) if row is not None else None
 
+    def settle_given(self, intent: Intent, asset: Asset) -> bool:
+        """Settle the intent by which a notification found an owner, where it has given them the
+        row; whether that was so. A row that a user had saved came from no signature, or from one
+        that the save has settled."""
+        owner = Identity(intent.user_id)
+        values = _values(asset, "notification", owner, None, False) | {"intent": intent.id}
+
+        def work(connection: sa.Connection) -> bool:
+            connection.execute(_LOCK, {"key": str(asset)})
+            if connection.execute(_SETTLED_ALREADY, values).first() is not None:
+                return False
+            if connection.execute(_GIVEN, values).first() is None:
+                return False
+            return connection.execute(_SETTLE, values).first() is not None
+
+        return self._database.run(owner, work)
+
+    def find_guessed(self, asset: Asset, identity: Identity) -> Intent | None:
+        """The caller's intent that fits this upload, and that a notification or reconcile took for
+        another's; None where there is none."""
+        values = _values(asset, "save", identity, None, False)
+        row = self._database.run(
+            identity, lambda c: c.execute(_FIND_GUESSED, values).mappings().first()
+        )
+        return Intent.from_row(dict(row)) if row is not None else None
+
     def find(
         self,
         asset: Asset,
@@ -301,27 +360,31 @@ class IntentStore:
         These are everybody's intents: nothing of them is for the caller to see.
         """
         values = _values(asset, "notification", identity, None, True)
-        values |= {"signed_before": _SIGNED_BEFORE}
 
-        def work(connection: sa.Connection) -> Sequence[sa.RowMapping]:
+        def work(connection: sa.Connection) -> list[Intent]:
             rows = connection.execute(_SETTLED_ALREADY, values).mappings().all()
             if asset.asset_id is not None:
                 rows = [row for row in rows if row["asset_id"] is not None]
-            return rows or connection.execute(_CONTENDERS, values).mappings().all()
+            settled = [Intent.from_row(dict(row)) for row in rows]
+            # That a plain one was taken for it is no more than a guess.
+            if known := [one for one in settled if one.settled_by == "save" or one.tells]:
+                return known
+            found = connection.execute(_CONTENDERS, values).mappings()
+            return [Intent.from_row(dict(row)) for row in found]
 
-        rows = self._database.run(Identity(identity.user_id, "admin"), work)
-        return [Intent.from_row(dict(row)) for row in rows]
+        return self._database.run(Identity(identity.user_id, "admin"), work)
 
-    def signers(self, asset: Asset, identity: Identity) -> list[str]:
-        """The users of `contenders`. Where there are none, those with a plain signature then:
-        it tells no more than that somebody asked in that hour."""
+    def signers(self, asset: Asset, identity: Identity) -> list[Intent]:
+        """`contenders`, one of each user. Where there are none, the newest plain signature of each
+        who had one then: it tells no more than that somebody asked in that hour."""
         if found := self.contenders(asset, identity):
-            return sorted({intent.user_id for intent in found})
+            return list({intent.user_id: intent for intent in found}.values())
         values = _values(asset, "notification", identity, None, False)
         everybody = Identity(identity.user_id, "admin")
-        return list(
-            self._database.run(everybody, lambda c: c.scalars(_PLAIN_SIGNERS, values).all())
+        rows = self._database.run(
+            everybody, lambda c: c.execute(_PLAIN_SIGNERS, values).mappings().all()
         )
+        return [Intent.from_row(dict(row)) for row in rows]
 
     def unsettled(
         self, identity: Identity, user_id: str | None = None, limit: int = 1_000
@@ -412,6 +475,7 @@ def _values(
         "signed_at": None if timestamp is None else _moment(timestamp),
         "uploaded_at": uploaded_at(asset),
         "leeway": LEEWAY,
+        "signed_before": _SIGNED_BEFORE,
         "asset_id": asset.asset_id,
         "public_id": asset.public_id,
         "kind": asset.resource_type,

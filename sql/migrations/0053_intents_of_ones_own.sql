@@ -10,6 +10,21 @@ CREATE UNIQUE INDEX upload_intents_settling
     ON upload_intents (asset_public_id, asset_resource_type, asset_delivery_type, asset_version,
                        user_id, asset_id)
     NULLS NOT DISTINCT WHERE settled_at IS NOT NULL;
+
+-- How closely an upload was signed, name apart: two signatures of one user may both fit what came by
+-- the closer of them.
+CREATE FUNCTION media_toolkit_rules.closeness(parameters JSONB) RETURNS INT[]
+LANGUAGE SQL IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY[
+        coalesce(length(parameters ->> 'folder'), 0)
+            + coalesce(length(parameters ->> 'asset_folder'), 0),
+        coalesce(cardinality(string_to_array(parameters ->> 'tags', ',')), 0)]
+$$;
+DROP INDEX upload_intents_nameless;
+CREATE INDEX upload_intents_nameless ON upload_intents
+    (user_id, media_toolkit_rules.closeness(parameters) DESC, signed_at DESC, id DESC)
+    WHERE settled_at IS NULL AND public_id IS NULL;
+
 -- What tells whose an upload is, of all users; those that signed a name are found by it.
 CREATE INDEX upload_intents_telling ON upload_intents (expires_at)
     WHERE settled_at IS NULL AND public_id IS NULL
@@ -83,6 +98,22 @@ BEGIN
         RETURNING i.*;
 END $$;
 
+-- Opens what a notification settled by an upload that turns out to be `sender`'s.
+CREATE FUNCTION media_toolkit_rules.reopen_intents(
+    sender TEXT, name TEXT, kind TEXT, delivery TEXT, told_version BIGINT
+) RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off AS $$
+BEGIN
+    IF NOT coalesce(media_toolkit_rules.is_admin(), false) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'an admin opens intents again';
+    END IF;
+    UPDATE upload_intents SET settled_at = NULL, settled_by = NULL, asset_id = NULL,
+        asset_public_id = NULL, asset_resource_type = NULL, asset_delivery_type = NULL,
+        asset_version = NULL
+    WHERE settled_at IS NOT NULL AND settled_by = 'notification' AND user_id <> sender
+      AND (asset_public_id, asset_resource_type, asset_delivery_type, asset_version)
+          = (name, kind, delivery, told_version);
+END $$;
+
 -- Whether this name was signed for somebody else, whose intents the caller does not see, in the
 -- time of an upload at that moment.
 DROP FUNCTION media_toolkit_rules.is_signed_for_another(TEXT);
@@ -128,8 +159,8 @@ BEGIN
               AND media_toolkit_rules.is_as_signed(i.parameters, one.delivery_type,
                   one.public_id, coalesce(one.folder, ''), one.tags)
               AND NOT i.id = ANY (seen)
-            ORDER BY (i.parameters ?| ARRAY['folder', 'asset_folder']) DESC,
-                (i.parameters ? 'tags') DESC, i.signed_at DESC, i.id DESC
+            ORDER BY media_toolkit_rules.closeness(i.parameters) DESC,
+                i.signed_at DESC, i.id DESC
             LIMIT 1 FOR UPDATE SKIP LOCKED;
             IF intent IS NULL AND NOT
                 media_toolkit_rules.is_signed_for_another(one.public_id, one.uploaded_at)
@@ -141,8 +172,8 @@ BEGIN
                   AND media_toolkit_rules.is_as_signed(i.parameters, one.delivery_type,
                       one.public_id, coalesce(one.folder, ''), one.tags)
                   AND NOT i.id = ANY (seen)
-                ORDER BY (i.parameters ?| ARRAY['folder', 'asset_folder']) DESC,
-                    (i.parameters ? 'tags') DESC, i.signed_at DESC, i.id DESC
+                ORDER BY media_toolkit_rules.closeness(i.parameters) DESC,
+                    i.signed_at DESC, i.id DESC
                 LIMIT 1 FOR UPDATE SKIP LOCKED;
             END IF;
         END IF;
@@ -217,11 +248,13 @@ GRANT INSERT (user_id, scope) ON reconcile_runs TO media_toolkit_app;
 
 REVOKE ALL ON FUNCTION
     media_toolkit_rules.open_intents, media_toolkit_rules.forget_intents,
-    media_toolkit_rules.settle_intents, media_toolkit_rules.intents_of_arrivals,
+    media_toolkit_rules.settle_intents, media_toolkit_rules.reopen_intents,
+    media_toolkit_rules.intents_of_arrivals,
     media_toolkit_rules.is_signed_for_another FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     media_toolkit_rules.open_intents, media_toolkit_rules.forget_intents,
-    media_toolkit_rules.settle_intents, media_toolkit_rules.intents_of_arrivals,
+    media_toolkit_rules.settle_intents, media_toolkit_rules.reopen_intents,
+    media_toolkit_rules.intents_of_arrivals,
     media_toolkit_rules.is_signed_for_another TO media_toolkit_app;
 DO $$ DECLARE
     place TEXT := (SELECT relnamespace::regnamespace::text FROM pg_class
@@ -230,7 +263,7 @@ DO $$ DECLARE
 BEGIN
     -- No table of the caller's may stand before ours: temporary ones come last.
     FOREACH name IN ARRAY ARRAY['open_intents', 'forget_intents', 'settle_intents',
-                                'intents_of_arrivals', 'is_signed_for_another'] LOOP
+                                'reopen_intents', 'intents_of_arrivals', 'is_signed_for_another'] LOOP
         EXECUTE format('ALTER FUNCTION media_toolkit_rules.%s SET search_path = %I, pg_temp',
                        name, place);
     END LOOP;
