@@ -107,14 +107,14 @@ def test_the_intent_that_signed_the_most_is_settled_and_then_the_newest(
         for n, rule in enumerate(rules)
     ]
     order = [
-        (asset(public_id="f/a", folder="f", version=t - 1), 0),
-        (asset(public_id="f/b", folder="f", version=t), 1),
-        (asset(public_id="f/c", folder="f", tags=("x", "y", "z"), version=t), 2),
-        (asset(public_id="f/d", folder="f", tags=("x",), version=t), 3),
-        (asset(public_id="e", tags=("x",), version=t), 4),
-        (asset(public_id="f", version=t), 6),
-        (asset(public_id="g", version=t), 5),
-        (asset(public_id="h", delivery_type="private", version=t), 7),
+        (asset(public_id="f/a", folder="f", version=t + 1), 0),
+        (asset(public_id="f/b", folder="f", version=t + 1), 1),
+        (asset(public_id="f/c", folder="f", tags=("x", "y", "z"), version=t + 1), 2),
+        (asset(public_id="f/d", folder="f", tags=("x",), version=t + 1), 3),
+        (asset(public_id="e", tags=("x",), version=t + 1), 4),
+        (asset(public_id="f", version=t + 1), 6),
+        (asset(public_id="g", version=t + 1), 5),
+        (asset(public_id="h", delivery_type="private", version=t + 1), 7),
     ]
     for one, expected in order:
         named = expected < 5
@@ -127,6 +127,42 @@ def test_the_intent_that_signed_the_most_is_settled_and_then_the_newest(
         assert settled is not None
         assert (settled.id, settled.settled_by) == (found.id, "notification")
     assert intents.unsettled(kit.identity) == []
+
+
+def test_of_folders_and_tags_that_hold_one_another_the_closest_is_settled(
+    kit: mt.MediaToolkit, intents: IntentStore
+) -> None:
+    t = now()
+    rules: list[dict[str, str]] = [
+        {"folder": "f/g", "tags": "x,y"},
+        {"folder": "f/g", "tags": "x"},
+        {"folder": "f", "tags": "x,y"},
+        {"folder": "f"},
+    ]
+    opened = [intents.open(kit.identity, {**r, "timestamp": t}, t + 3600) for r in rules]
+    order = [
+        asset(public_id="f/g/a", tags=("x", "y"), version=t + 1),
+        asset(public_id="f/g/b", tags=("x",), version=t + 1),
+        asset(public_id="f/c", tags=("x", "y"), version=t + 1),
+        asset(public_id="f/d", version=t + 1),
+    ]
+    for one, expected in zip(order, opened, strict=True):
+        settled = intents.settle(one, "save", kit.identity)
+        assert settled is not None
+        assert settled.id == expected.id
+
+
+def test_only_a_save_settles_what_was_signed_after_the_upload(
+    kit: mt.MediaToolkit, intents: IntentStore
+) -> None:
+    kit.sign_upload(folder="f")
+    kit.sign_upload()
+    for public_id in ("f/a", "a"):
+        one = asset(public_id=public_id, version=now() - 5)
+        assert intents.find(one, "reconcile", kit.identity) is None
+        assert intents.settle(one, "notification", kit.identity) is None
+        # Two clocks may differ, and a save is the caller's word.
+        assert intents.settle(one, "save", kit.identity) is not None
 
 
 def test_an_upload_of_another_time_user_or_timestamp_settles_nothing(

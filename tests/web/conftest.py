@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import sqlalchemy as sa
 
 import media_toolkit as mt
 
@@ -54,3 +57,48 @@ def notify(kit: mt.MediaToolkit) -> Callable[..., requests.Response]:
         return requests.post(f"{url}/webhooks/cloudinary", data=body, headers=signed, timeout=30)
 
     return post
+
+
+@pytest.fixture
+def ben(kit: mt.MediaToolkit) -> mt.MediaToolkit:
+    """Who uploads."""
+    return kit.acting_as("ben")
+
+
+@pytest.fixture
+def post(send: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """Send a picture with a signature."""
+
+    def post(signed: Any) -> dict[str, Any]:
+        answer = send({"upload_url": signed.url, "fields": dict(signed.fields)})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    return post
+
+
+@pytest.fixture
+def tell(kit: mt.MediaToolkit) -> Callable[[dict[str, Any]], int]:
+    """The notification of an upload."""
+    secret = kit.account.api_secret.get_secret_value()
+    stamps = itertools.count(int(time.time()) - 600)
+
+    def tell(told: dict[str, Any]) -> int:
+        message = {"notification_type": "upload", "timestamp": datetime.now(UTC).isoformat()}
+        body, stamp = json.dumps({**told, **message}).encode(), str(next(stamps))
+        digest = hashlib.sha1(body + stamp.encode() + secret.encode()).hexdigest()
+        return kit.receive_notification(body, stamp, digest)
+
+    return tell
+
+
+@pytest.fixture
+def owner_of(kit: mt.MediaToolkit) -> Callable[[dict[str, Any]], str | None]:
+    """Whose the row of an upload is, seen or not."""
+    statement = sa.text("SELECT user_id FROM cloudinary_files WHERE asset_id = :asset_id")
+
+    def owner_of(told: dict[str, Any]) -> str | None:
+        with kit._database.direct() as connection:
+            return connection.scalar(statement, {"asset_id": told["asset_id"]})
+
+    return owner_of

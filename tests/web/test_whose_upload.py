@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -46,54 +43,9 @@ def policy(request: pytest.FixtureRequest, stack: EmbeddedStack) -> Iterator[str
 
 
 @pytest.fixture
-def ben(kit: mt.MediaToolkit) -> mt.MediaToolkit:
-    """Who uploads."""
-    return kit.acting_as("ben")
-
-
-@pytest.fixture
 def eve(kit: mt.MediaToolkit) -> mt.MediaToolkit:
     """Who signs the same, and sends nothing."""
     return kit.acting_as("eve")
-
-
-@pytest.fixture
-def post(send: Callable[..., Any]) -> Callable[..., Told]:
-    """Send a picture with a signature."""
-
-    def post(signed: Any) -> Told:
-        answer = send({"upload_url": signed.url, "fields": dict(signed.fields)})
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json())
-
-    return post
-
-
-@pytest.fixture
-def tell(kit: mt.MediaToolkit) -> Callable[[Told], int]:
-    """The notification of an upload."""
-    secret = kit.account.api_secret.get_secret_value()
-    stamps = itertools.count(int(time.time()) - 600)
-
-    def tell(told: Told) -> int:
-        message = {"notification_type": "upload", "timestamp": datetime.now(UTC).isoformat()}
-        body, stamp = json.dumps({**told, **message}).encode(), str(next(stamps))
-        digest = hashlib.sha1(body + stamp.encode() + secret.encode()).hexdigest()
-        return kit.receive_notification(body, stamp, digest)
-
-    return tell
-
-
-@pytest.fixture
-def owner_of(kit: mt.MediaToolkit) -> Callable[[Told], str | None]:
-    """Whose the row of an upload is, seen or not."""
-    statement = sa.text("SELECT user_id FROM cloudinary_files WHERE asset_id = :asset_id")
-
-    def owner_of(told: Told) -> str | None:
-        with kit._database.direct() as connection:
-            return connection.scalar(statement, {"asset_id": told["asset_id"]})
-
-    return owner_of
 
 
 def raw(kit: mt.MediaToolkit, statement: str, **values: Any) -> list[Any]:
