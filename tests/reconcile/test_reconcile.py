@@ -491,6 +491,30 @@ def test_an_upload_whose_browser_died_is_saved_for_the_one_who_asked(
         assert set(boss.intents(settled=True)["settled_by"]) == {"reconcile"}
 
 
+@pytest.mark.parametrize("is_older", [True, False])
+def test_a_signature_in_use_is_still_good_after_a_reconcile_of_what_another_sent(
+    kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str, is_older: bool
+) -> None:
+    bo = kit.acting_as("bo")
+    if is_older:
+        put(kit, pixel, f"{folder}/another")
+        time.sleep(2)
+    signed = bo.sign_upload(resource_type="image", folder=folder)
+    bo.sign_upload(public_id="something/else")
+    if not is_older:
+        put(kit, pixel, f"{folder}/another")
+    with mt.connect(mt.Settings(home=settings.home, admins_list="boss"), user_id="boss") as boss:
+        assert {r.outcome for r in mend(plan(boss, folder=folder)).results} == {"mended"}
+        # By its time alone what came after the signing may be bo's.
+        assert boss.asset(f"{folder}/another").user_id == ("boss" if is_older else "bo")
+        assert len(bo.intents()) == (2 if is_older else 1)
+        answer = requests.post(
+            signed.url, data=signed.fields, files={"file": ("x.png", pixel)}, timeout=30
+        )
+        assert bo.save_from_browser(answer.json()).user_id == "bo"
+        assert told(plan(boss, folder=folder)) == {}
+
+
 def test_a_lost_upload_is_not_adopted_by_who_did_not_ask_for_it(
     kit: mt.MediaToolkit, settings: mt.Settings, pixel: bytes, folder: str
 ) -> None:
