@@ -18,14 +18,14 @@ REVOKE ALL ON FUNCTION
     media_toolkit_rules.last_told, media_toolkit_rules.history_of,
     media_toolkit_rules.open_intents, media_toolkit_rules.forget_intents,
     media_toolkit_rules.settle_intents, media_toolkit_rules.intents_of_arrivals,
-    media_toolkit_rules.purged
+    media_toolkit_rules.reopen_intents, media_toolkit_rules.purged
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     media_toolkit_rules.taken, media_toolkit_rules.is_signed_for_another,
     media_toolkit_rules.last_told, media_toolkit_rules.history_of,
     media_toolkit_rules.open_intents, media_toolkit_rules.forget_intents,
     media_toolkit_rules.settle_intents, media_toolkit_rules.intents_of_arrivals,
-    media_toolkit_rules.purged
+    media_toolkit_rules.reopen_intents, media_toolkit_rules.purged
     TO media_toolkit_app;
 GRANT USAGE ON SCHEMA media_toolkit_rules TO PUBLIC;
 

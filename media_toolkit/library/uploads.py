@@ -262,7 +262,9 @@ class Uploads:
         """Say before a save that this upload was signed for somebody else, who has not saved it.
 
         Who shows Cloudinary's signed answer has sent it, where a signature of theirs fits; of
-        a name that only others had signed that is no proof either. An admin may save anything.
+        a name that only others had signed that is no proof either, nor where the caller signed it
+        after it came and others before: what is there already is answered with a signature too.
+        An admin may save anything.
 
         Args:
             is_proven: the answer's signature was verified.
@@ -274,9 +276,12 @@ class Uploads:
             return
         found = self._intents.contenders(asset, identity)
         others = [intent for intent in found if intent.user_id != identity.user_id]
-        is_fitting = len(others) < len(found)
+        before = {one.user_id for one in found if one.is_settled or one.is_before(asset)}
+        has_signed = len(others) < len(found)
+        is_late = has_signed and bool(before) and identity.user_id not in before
+        is_fitting = has_signed and not is_late
         is_named = any(intent.is_settled or intent.public_id for intent in others)
-        if not others or (is_proven and (is_fitting or not is_named)):
+        if not others or (is_proven and not is_late and (is_fitting or not is_named)):
             return
         if self.is_own(asset, identity):
             return

@@ -154,6 +154,7 @@ BEGIN
             SELECT i.id, i.parameters INTO intent, signed FROM upload_intents AS i
             WHERE i.settled_at IS NULL AND i.public_id IS NOT NULL
               AND i.public_id = one.public_id AND i.user_id = caller
+              AND i.created_at <= one.uploaded_at + interval '1 second'
               AND i.signed_at <= one.uploaded_at + leeway
               AND i.expires_at >= one.uploaded_at - leeway
               AND media_toolkit_rules.is_as_signed(i.parameters, one.delivery_type,
@@ -162,8 +163,12 @@ BEGIN
             ORDER BY media_toolkit_rules.closeness(i.parameters) DESC,
                 i.signed_at DESC, i.id DESC
             LIMIT 1 FOR UPDATE SKIP LOCKED;
-            IF intent IS NULL AND NOT
-                media_toolkit_rules.is_signed_for_another(one.public_id, one.uploaded_at)
+            -- Who signs what is there already gets Cloudinary's signed answer to it.
+            IF intent IS NULL
+                AND NOT media_toolkit_rules.is_signed_for_another(one.public_id, one.uploaded_at)
+                AND NOT EXISTS (SELECT FROM upload_intents AS i
+                                WHERE i.settled_at IS NULL AND i.public_id IS NOT NULL
+                                  AND i.public_id = one.public_id AND i.user_id = caller)
             THEN
                 SELECT i.id, i.parameters INTO intent, signed FROM upload_intents AS i
                 WHERE i.settled_at IS NULL AND i.public_id IS NULL AND i.user_id = caller

@@ -163,6 +163,24 @@ def test_a_name_that_is_signed_once_it_is_seen_takes_nothing(
     assert ben.save_from_browser(told).user_id == "ben"
 
 
+@pytest.mark.parametrize("method", ["save_from_browser", "save"])
+def test_the_signed_answer_to_what_is_there_already_takes_nothing(
+    ben: mt.MediaToolkit,
+    eve: mt.MediaToolkit,
+    post: Callable[..., Told],
+    owner_of: Callable[[Told], str | None],
+    method: str,
+) -> None:
+    told = post(ben.sign_for_browser({"folder": "shared", "timestamp": int(time.time())}))
+    eve.sign_for_browser()
+    time.sleep(3)
+    answer = post(eve.sign_upload(public_id=told["public_id"], overwrite=False))
+    assert (answer.pop("existing"), "signature" in answer) == (True, True)
+    with pytest.raises(mt.Conflict, match="another user"):
+        getattr(eve, method)(answer)
+    assert ben.save_from_browser(told).user_id == "ben"
+
+
 def test_nobody_writes_intents_but_by_their_functions(
     kit: mt.MediaToolkit, ben: mt.MediaToolkit, eve: mt.MediaToolkit
 ) -> None:
