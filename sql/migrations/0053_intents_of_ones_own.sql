@@ -98,7 +98,7 @@ BEGIN
         RETURNING i.*;
 END $$;
 
--- Opens what a notification settled by an upload that turns out to be `sender`'s.
+-- Opens what a guess settled by an upload that turns out to be `sender`'s.
 CREATE FUNCTION media_toolkit_rules.reopen_intents(
     sender TEXT, name TEXT, kind TEXT, delivery TEXT, told_version BIGINT
 ) RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off AS $$
@@ -109,7 +109,7 @@ BEGIN
     UPDATE upload_intents SET settled_at = NULL, settled_by = NULL, asset_id = NULL,
         asset_public_id = NULL, asset_resource_type = NULL, asset_delivery_type = NULL,
         asset_version = NULL
-    WHERE settled_at IS NOT NULL AND settled_by = 'notification' AND user_id <> sender
+    WHERE settled_at IS NOT NULL AND settled_by <> 'save' AND user_id <> sender
       AND (asset_public_id, asset_resource_type, asset_delivery_type, asset_version)
           = (name, kind, delivery, told_version);
 END $$;
