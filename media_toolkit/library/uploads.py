@@ -278,7 +278,7 @@ class Uploads:
         others = [intent for intent in found if intent.user_id != identity.user_id]
         before = {one.user_id for one in found if one.is_settled or one.is_before(asset)}
         has_signed = len(others) < len(found)
-        is_late = has_signed and bool(before) and identity.user_id not in before
+        is_late = is_proven and has_signed and bool(before) and identity.user_id not in before
         is_fitting = has_signed and not is_late
         is_named = any(intent.is_settled or intent.public_id for intent in others)
         if not others or (is_proven and not is_late and (is_fitting or not is_named)):
