@@ -154,6 +154,14 @@ def _no_credentials_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_home() -> Iterator[None]:
+    """Where a test that names no home of its own stumbles, before it meets the developer's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDIA_TOOLKIT_HOME", "/dev/null/home")
+        yield
+
+
 @pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
     """Wait for a state that stays: `until(lambda: kit.count() == 1)`."""

@@ -316,15 +316,15 @@ def test_an_upload_over_ones_own_row_of_the_guide_is_ones_own(
 def test_who_has_nothing_to_do_with_an_asset_takes_its_id_from_nobody(
     kit: mt.MediaToolkit, ben: mt.MediaToolkit, sample_media: Path
 ) -> None:
-    kit._client.destroy("moved")
-    mine = kit.upload(sample_media / "horse.png", public_id="mine")
-    moved = kit._client.rename("mine", "moved")
+    kit._client.destroy("unlent since")
+    mine = kit.upload(sample_media / "horse.png", public_id="unlent")
+    moved = kit._client.rename("unlent", "unlent since")
     for save in (ben.save, ben.save_from_browser):
         with pytest.raises(mt.Conflict):
             save(moved)
     with pytest.raises(mt.Conflict):
-        ben.upload(sample_media / "horse.png", public_id="moved", overwrite=False)
-    assert rows(kit) == {"mine": ("ana", mine.asset_id)}
+        ben.upload(sample_media / "horse.png", public_id="unlent since", overwrite=False)
+    assert rows(kit) == {"unlent": ("ana", mine.asset_id)}
 
 
 @pytest.mark.parametrize("who", [ANA, CLOUDINARY])

@@ -149,7 +149,7 @@ def test_two_strings_of_one_database_are_known_as_such(settings: mt.Settings, st
 
 
 def test_a_direct_string_of_another_branch_is_told_and_nothing_is_changed_there(
-    parent: str, branch: str
+    settings: mt.Settings, parent: str, branch: str
 ) -> None:
     same = (
         "SELECT oid, (SELECT system_identifier FROM pg_control_system()) FROM pg_class"
