@@ -25,8 +25,8 @@ from media_toolkit.settings import CloudAccount
 from media_toolkit.store.arrivals import Arrival, ArrivalStore
 from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.claims import Claims
 from media_toolkit.store.intents import LEEWAY, Intent, IntentStore, uploaded_at
-from media_toolkit.store.notifications import NotificationStore
 
 # An answer proves its upload for as long as a signature lives, and as long again for the file;
 # the asset of an older one may be gone by now.
@@ -46,7 +46,7 @@ class BrowserUploads:
         uploads: Uploads,
         assets: AssetStore,
         intents: IntentStore,
-        notifications: NotificationStore,
+        claims: Claims,
         arrivals: ArrivalStore,
         asset_ids: AssetIds,
     ) -> None:
@@ -55,7 +55,7 @@ class BrowserUploads:
         self._uploads = uploads
         self._assets = assets
         self._intents = intents
-        self._notifications = notifications
+        self._claims = claims
         self._arrivals = arrivals
         self._asset_ids = asset_ids
 
@@ -151,12 +151,12 @@ class BrowserUploads:
         try:
             saved = self._assets.save(asset, identity, revive=True)
         except Conflict:
-            is_claimed = self._notifications.claim(asset, identity) or (
+            is_claimed = self._claims.claim(asset, identity) or (
                 is_proven
                 and is_present
                 and intent is not None
                 and intent.is_before(asset)
-                and self._notifications.claim_proven(asset, identity)
+                and self._claims.claim_proven(asset, identity)
             )
             if not is_claimed and not self._gets_its_place(asset, identity, intent is not None):
                 raise

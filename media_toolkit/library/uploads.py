@@ -18,8 +18,8 @@ from media_toolkit.errors import Conflict, NotFound, SignatureError, StoreError,
 from media_toolkit.identity import Identity
 from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.claims import Claims
 from media_toolkit.store.intents import IntentStore
-from media_toolkit.store.notifications import NotificationStore
 
 if TYPE_CHECKING:
     from media_toolkit.media import Source
@@ -40,13 +40,13 @@ class Uploads:
         client: CloudClient,
         store: AssetStore,
         intents: IntentStore,
-        heard: NotificationStore,
+        claims: Claims,
         asset_ids: AssetIds,
     ) -> None:
         self._client = client
         self._store = store
         self._intents = intents
-        self._heard = heard
+        self._claims = claims
         self._asset_ids = asset_ids
         self._unsaved: set[tuple[str, str | None, int | None]] = set()
 
@@ -183,7 +183,7 @@ class Uploads:
         except Conflict:
             # Of what stood there already nothing was sent.
             is_senders = not is_current
-            is_so = is_senders and self._heard.claim_sent(asset, identity)
+            is_so = is_senders and self._claims.claim_sent(asset, identity)
             is_so = is_so or self._asset_ids.give(asset, identity, is_senders=is_senders)
             if not is_so and not (is_senders and self._succeeds(asset, identity)):
                 raise
@@ -243,12 +243,12 @@ class Uploads:
             if intent is None and is_proven:
                 intent = self._intents.find_guessed(asset, identity)
             is_senders = intent is not None
-            is_claimed = self._heard.claim(asset, identity) or (
+            is_claimed = self._claims.claim(asset, identity) or (
                 is_proven
                 and claimed.version == asset.version
                 and intent is not None
                 and intent.is_before(asset)
-                and self._heard.claim_proven(asset, identity)
+                and self._claims.claim_proven(asset, identity)
             )
             is_so = is_claimed or self._asset_ids.give(asset, identity, is_senders=is_senders)
             is_senders = asset.asset_id is not None and (is_senders or is_proven)

@@ -73,46 +73,6 @@ UPDATE cloudinary_files SET tags = :tags, context = CAST(:context AS jsonb) WHER
 _EAGER = sa.text("""
 UPDATE cloudinary_files SET raw = jsonb_set(raw, '{eager}', CAST(:eager AS jsonb)) WHERE id = :id
 """)
-_CLAIM = sa.text("""
-WITH claimed AS (
-    DELETE FROM notification_marks
-    WHERE asset = :key AND field = 'unclaimed' AND value ? :user_id RETURNING asset)
-UPDATE cloudinary_files SET user_id = :user_id
-WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
-  AND EXISTS (SELECT FROM claimed)
-RETURNING id
-""")
-# No user has done anything to it: all that is known of it, Cloudinary has told, be it reconcile.
-# A claim leaves no other trace of its user than the mark.
-_UNTOUCHED = """
-    version = :version AND user_id <> :user_id
-    AND NOT EXISTS (SELECT FROM cloudinary_files_history AS h
-                    WHERE h.file_id = f.id AND h.changed_by <> 'cloudinary')
-    AND NOT EXISTS (SELECT FROM notification_marks
-                    WHERE asset = coalesce(f.asset_id, :key) AND field = 'claimed')
-"""
-_CLAIM_SENT = sa.text(f"""
-UPDATE cloudinary_files AS f SET user_id = :user_id
-WHERE asset_id = :asset_id AND {_UNTOUCHED}
-RETURNING asset_id
-""")
-# An answer's signature covers name and version alone.
-_CLAIM_PROVEN = sa.text(f"""
-UPDATE cloudinary_files AS f SET user_id = :user_id
-WHERE (resource_type, delivery_type, public_id) = (:kind, :delivery, :public_id)
-  AND (asset_id = :asset_id OR CAST(:asset_id AS text) IS NULL OR asset_id IS NULL)
-  AND {_UNTOUCHED}
-RETURNING asset_id
-""")
-_CLAIMED = sa.text("""
-WITH claimants AS (
-    DELETE FROM notification_marks WHERE asset = :key AND field = 'unclaimed')
-INSERT INTO notification_marks (asset, field, told_at, value)
-VALUES (:key, 'claimed', NOW(), to_jsonb(CAST(:user_id AS text)))
-ON CONFLICT (asset, field) DO UPDATE SET told_at = excluded.told_at, value = excluded.value
-""")
-_REOPEN = sa.text("SELECT media_toolkit_rules.reopen_intents("
-                  ":user_id, :public_id, :kind, :delivery, :version)")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,41 +147,6 @@ class NotificationStore:
                 raise
             # A save was the first with the same name or asset: it stands there now.
             return self._database.run(_CLOUDINARY, work)
-
-    def claim(self, asset: Asset, identity: Identity) -> bool:
-        """Give a row to one of those who may have asked for its upload; whether that was done."""
-        values = _claiming(asset, identity)
-        with self._database.begin(_CLOUDINARY) as connection:
-            if connection.execute(_CLAIM, values).first() is None:
-                return False
-            connection.execute(_CLAIMED, values)
-            return True
-
-    def claim_sent(self, asset: Asset, identity: Identity) -> bool:
-        """Give a row that a notification or reconcile made to who has just sent the upload; whether
-        it was so.
-
-        Either may come before the sender's own save, and cannot tell whose it is.
-        """
-        return self._claim_untouched(_CLAIM_SENT, asset, identity)
-
-    def claim_proven(self, asset: Asset, identity: Identity) -> bool:
-        """As `claim_sent`, to who has shown Cloudinary's signed answer to an upload that a
-        signature of theirs fits, of before it came."""
-        return self._claim_untouched(_CLAIM_PROVEN, asset, identity)
-
-    def _claim_untouched(self, statement: sa.TextClause, asset: Asset, identity: Identity) -> bool:
-        values = _claiming(asset, identity)
-
-        def work(connection: sa.Connection) -> bool:
-            row = connection.execute(statement, values).first()
-            if row is None:
-                return False
-            connection.execute(_CLAIMED, {**values, "key": row.asset_id or values["key"]})
-            connection.execute(_REOPEN, values)
-            return True
-
-        return self._database.run(_CLOUDINARY, work)
 
     def _apply(self, connection: sa.Connection, told_at: datetime, change: Change) -> bool:
         row = self._row(connection, change.subject, any_asset=change.upload is not None)
@@ -456,18 +381,6 @@ class NotificationStore:
         }
         row = connection.execute(_ROW, values).mappings().first()
         return dict(row) if row is not None else None
-
-
-def _claiming(asset: Asset, identity: Identity) -> dict[str, Any]:
-    return {
-        "key": asset.asset_id or str(asset),
-        "user_id": identity.user_id,
-        "kind": asset.resource_type,
-        "delivery": asset.delivery_type,
-        "public_id": asset.public_id,
-        "asset_id": asset.asset_id,
-        "version": asset.version,
-    }
 
 
 def _came_after(row: Mapping[str, Any], told_at: datetime) -> bool:

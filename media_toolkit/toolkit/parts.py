@@ -75,6 +75,7 @@ class CloudSide:
         from media_toolkit.store.arrivals import ArrivalStore
         from media_toolkit.store.asset_ids import AssetIds
         from media_toolkit.store.changes import AssetChanges
+        from media_toolkit.store.claims import Claims
         from media_toolkit.store.intents import IntentStore
         from media_toolkit.store.notifications import NotificationStore
         from media_toolkit.store.turns import Turns
@@ -82,8 +83,8 @@ class CloudSide:
         account, database, store = self._account, self._database, self._store
         client, intents = CloudClient(account), IntentStore(database)
         heard = NotificationStore(database, lambda asset: delivery_url(account, asset))
-        asset_ids = AssetIds(database)
-        uploads = Uploads(client, store, intents, heard, asset_ids)
+        asset_ids, claims = AssetIds(database), Claims(database)
+        uploads = Uploads(client, store, intents, claims, asset_ids)
         return CloudParts(
             client,
             intents,
@@ -96,7 +97,7 @@ class CloudSide:
                 uploads,
                 store,
                 intents,
-                heard,
+                claims,
                 ArrivalStore(database),
                 asset_ids,
             ),

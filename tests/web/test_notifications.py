@@ -224,7 +224,7 @@ def test_its_owner_is_who_asked_for_the_signature(
     signed = bo.sign_for_browser({"folder": "spring"}).fields
     kit.acting_as("cy").sign_for_browser({"folder": "spring"})
     public_id = f"spring/{signed['public_id']}"
-    tell(upload(public_id=public_id))
+    tell(upload(int(time.time()), public_id=public_id))
     assert kit.asset(public_id).user_id == "bo"
     assert bo.intents().empty
     (settled,) = bo.intents(settled=True).to_dict("records")
@@ -235,7 +235,7 @@ def test_a_plain_signature_of_one_user_alone_tells_the_owner(
     kit: mt.MediaToolkit, tell: Callable[..., int]
 ) -> None:
     kit.acting_as("bo").sign_for_browser()
-    tell(upload())
+    tell(upload(int(time.time())))
     assert kit.asset("a").user_id == "bo"
     assert kit.acting_as("bo").intents().empty
 
