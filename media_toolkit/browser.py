@@ -26,7 +26,8 @@ from media_toolkit.store.arrivals import Arrival, ArrivalStore
 from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.claims import Claims
-from media_toolkit.store.intents import LEEWAY, Intent, IntentStore, uploaded_at
+from media_toolkit.store.intent import LEEWAY, Intent, uploaded_at
+from media_toolkit.store.intents import IntentStore
 
 # An answer proves its upload for as long as a signature lives, and as long again for the file;
 # the asset of an older one may be gone by now.

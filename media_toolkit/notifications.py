@@ -13,7 +13,8 @@ from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.notification import verify_notification
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.identity import CLOUDINARY, Identity
-from media_toolkit.store.intents import Intent, IntentStore
+from media_toolkit.store.intent import Intent
+from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.marks import Subject
 from media_toolkit.store.notifications import Change, NotificationStore
 

@@ -17,7 +17,8 @@ from media_toolkit.cloud.pacing import AdminBudget, calls_in_words
 from media_toolkit.errors import FilterError, MediaToolkitError, NotFound, RateLimited
 from media_toolkit.identity import CLOUDINARY, Identity
 from media_toolkit.store.assets import AssetStore
-from media_toolkit.store.intents import Intent, IntentStore
+from media_toolkit.store.intent import Intent
+from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.listings import Difference, ListingStore
 
 if TYPE_CHECKING:

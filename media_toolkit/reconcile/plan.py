@@ -22,7 +22,8 @@ from media_toolkit.identity import Identity
 from media_toolkit.reconcile.mending import Direction, Mender, MendReport, as_frame
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.filters import AssetFilter
-from media_toolkit.store.intents import LEEWAY, Intent, IntentStore, uploaded_at
+from media_toolkit.store.intent import LEEWAY, Intent, uploaded_at
+from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.listings import Difference, ListingStore, Run
 
 if TYPE_CHECKING:

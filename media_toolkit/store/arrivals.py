@@ -18,7 +18,7 @@ from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store import saving
 from media_toolkit.store.database import Database
-from media_toolkit.store.intents import LEEWAY, uploaded_at
+from media_toolkit.store.intent import LEEWAY, uploaded_at
 from media_toolkit.store.together import Together
 
 MOST_AT_ONCE = 32

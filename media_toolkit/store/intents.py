@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -15,16 +14,21 @@ from media_toolkit.asset import Asset
 from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
+from media_toolkit.store.intent import (
+    LEEWAY,
+    SIGNED_BEFORE,
+    Intent,
+    SettledBy,
+    moment_of,
+    uploaded_at,
+)
 from media_toolkit.store.together import Together
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SettledBy = Literal["save", "notification", "reconcile"]
 _Opening: TypeAlias = tuple[Identity, Mapping[str, Any]]
 
-# Cloudinary's clock and ours differ, and a large file arrives after its signature was checked.
-LEEWAY = timedelta(minutes=10)
 RETENTION = timedelta(days=90)
 _FORGOTTEN_AT_ONCE = 20
 _OPENED_AT_ONCE = 32
@@ -33,11 +37,8 @@ FRAME_COLUMNS = (
     *("public_id", "parameters", "asset_id", "asset_public_id", "asset_resource_type"),
     *("asset_delivery_type", "asset_version"),
 )
-_TELLING = frozenset({"folder", "asset_folder", "tags"})
 _NOT_SIGNED = frozenset({"api_key", "signature"})
 
-# Versions are whole seconds. Clocks that are set differ by less than an upload takes.
-_SIGNED_BEFORE = timedelta(seconds=1)
 
 # sql/migrations/0053_intents_of_ones_own.sql; the app's role only reads the table.
 _OPEN = f"""
@@ -147,56 +148,6 @@ LIMIT :limit
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """One signed upload; the fields are the columns of `upload_intents`.
-
-    Attributes:
-        user_id: who asked for the signature.
-        parameters: the signed strings, `timestamp` among them; no api_key, no signature.
-        public_id: folder and name when they were signed; None leaves them to the upload.
-        signed_at: the signature's timestamp, or when it was written down where the two are more
-            than ten minutes apart. expires_at: when Cloudinary stops accepting it.
-        settled_at, settled_by: when and by what the upload was heard of; None until then.
-        asset_id, asset_public_id, asset_resource_type, asset_delivery_type, asset_version:
-            the upload that settled it.
-    """
-
-    id: int
-    user_id: str
-    parameters: Mapping[str, str]
-    public_id: str | None
-    signed_at: datetime
-    created_at: datetime
-    expires_at: datetime
-    settled_at: datetime | None = None
-    settled_by: SettledBy | None = None
-    asset_id: str | None = None
-    asset_public_id: str | None = None
-    asset_resource_type: str | None = None
-    asset_delivery_type: str | None = None
-    asset_version: int | None = None
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Read a row of `upload_intents`."""
-        return cls(**{f.name: row[f.name] for f in fields(cls)})
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether its upload was heard of."""
-        return self.settled_at is not None
-
-    @property
-    def tells(self) -> bool:
-        """Whether it signed a name, folder or tag: the time alone tells nobody apart."""
-        return self.public_id is not None or not _TELLING.isdisjoint(self.parameters)
-
-    def is_before(self, asset: Asset) -> bool:
-        """Whether it was written down before these bytes came."""
-        return self.created_at <= uploaded_at(asset) + _SIGNED_BEFORE
-
-
 class IntentStore:
     """Opens and settles upload intents of one database. Threads may share it.
 
@@ -244,8 +195,8 @@ class IntentStore:
         values = {
             "parameters": signed,
             "public_id": naming.full_name(signed),
-            "signed_at": _moment(int(signed["timestamp"])).isoformat(),
-            "expires_at": _moment(expires_at).isoformat(),
+            "signed_at": moment_of(int(signed["timestamp"])).isoformat(),
+            "expires_at": moment_of(expires_at).isoformat(),
         }
         opened = self._together.do((identity, values))
         if isinstance(opened, StoreError):
@@ -459,23 +410,16 @@ class IntentStore:
         return [opened[n] for n in range(len(openings))]
 
 
-def uploaded_at(asset: Asset) -> datetime:
-    """When these bytes reached Cloudinary: `created_at` is that of the first upload only."""
-    if asset.version is not None and asset.version > 1_000_000_000:
-        return _moment(asset.version)
-    return asset.created_at or datetime.now(UTC)
-
-
 def _values(
     asset: Asset, by: SettledBy, identity: Identity, timestamp: int | None, named_only: bool
 ) -> dict[str, Any]:
     return {
         "by": by,
         "user_id": identity.user_id if by == "save" else None,
-        "signed_at": None if timestamp is None else _moment(timestamp),
+        "signed_at": None if timestamp is None else moment_of(timestamp),
         "uploaded_at": uploaded_at(asset),
         "leeway": LEEWAY,
-        "signed_before": _SIGNED_BEFORE,
+        "signed_before": SIGNED_BEFORE,
         "asset_id": asset.asset_id,
         "public_id": asset.public_id,
         "kind": asset.resource_type,
@@ -486,7 +430,3 @@ def _values(
         "named_only": named_only,
         "passed_over": [],
     }
-
-
-def _moment(value: datetime | int) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
