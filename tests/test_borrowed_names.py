@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -339,10 +340,10 @@ def test_a_row_follows_its_id_to_no_name_that_anothers_row_has(
     told = mt.Asset.from_response(kit._client.explicit("guide"), "cloudinary")
     if who is ANA:
         with pytest.raises(mt.Conflict):
-            kit._store.save(told, who, is_current=True)
+            kit._store.save(told, who, asked_at=time.monotonic())
         assert rows(kit) == {"forged": ("ana", guides["asset_id"]), "guide": ("ben", None)}
     else:
-        kit._store.save(told, who, is_current=True)
+        kit._store.save(told, who, asked_at=time.monotonic())
         assert rows(kit) == {"forged": ("ana", None), "guide": ("ben", guides["asset_id"])}
 
 

@@ -60,7 +60,7 @@ class Runner:
                 name that begins with `prefix`. Unavailable, StoreError: when Postgres cannot be
                 reached or takes no changes, before anything was sent.
         """
-        started = self._saved_at = time.monotonic()
+        self._began = self._saved_at = time.monotonic()
         if prefix.strip("/"):
             check_name(None, prefix.strip("/"))
         self._store.refuse_read_only(self._identity)
@@ -104,7 +104,7 @@ class Runner:
                 self._take(future, item, results, unsaved)
         self._save(unsaved, results)
         report.results = [results[item.label] for item in items if item.label in results]
-        report.seconds = time.monotonic() - started
+        report.seconds = time.monotonic() - self._began
         return report
 
     def _one(
@@ -184,7 +184,8 @@ class Runner:
         try:
             for was_there in (False, True):
                 some = [a for _, a in batch if bool(a.raw.get("existing")) is was_there]
-                self._store.save_many(some, self._identity, revive=True, is_current=was_there)
+                asked_at = self._began if was_there else None
+                self._store.save_many(some, self._identity, revive=True, asked_at=asked_at)
         except Unavailable as error:
             # Row by row would wait for Postgres as often as there are rows.
             error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"
@@ -200,7 +201,7 @@ class Runner:
 
     def _save_one(self, item: Item, asset: Asset, results: dict[str, Result]) -> None:
         try:
-            asset = self._uploads.keep(asset, self._identity)
+            asset = self._uploads.keep(asset, self._identity, self._began)
         except Conflict as error:
             results[item.label] = _failed(item, error)
         except StoreError as error:

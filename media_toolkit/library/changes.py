@@ -24,6 +24,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.response import flat_context
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.changes import AssetChanges, read_age
+from media_toolkit.store.saving import asked_again
 from media_toolkit.store.turns import Turns
 
 # https://cloudinary.com/documentation/image_upload_api_reference#tags
@@ -203,12 +204,16 @@ class Changes:
             renamed = Asset.from_response(answer, row.user_id)
             try:
                 return self._rows.rename(row, renamed, identity)
-            except NotFound:
+            except NotFound as error:
                 # Uploaded meanwhile, another asset has the former name, and with it the row.
-                there = self._where_it_is(renamed)
-                if there is None:
-                    raise
-                return self._store.save(there, identity, revive=True, is_current=True)
+                missing = error
+
+            def save_as_it_is(asked_at: float) -> Asset:
+                if (there := self._where_it_is(renamed)) is None:
+                    raise missing
+                return self._store.save(there, identity, revive=True, asked_at=asked_at)
+
+            return asked_again(save_as_it_is)
 
     def _where_it_is(self, asset: Asset) -> Asset | None:
         """The asset under the name that it has in Cloudinary; None when it is not there.

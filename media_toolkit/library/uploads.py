@@ -20,6 +20,7 @@ from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.claims import Claims
 from media_toolkit.store.intents import IntentStore
+from media_toolkit.store.saving import Overtaken, asked_again
 
 if TYPE_CHECKING:
     from media_toolkit.media import Source
@@ -158,10 +159,10 @@ class Uploads:
             StoreError: the asset is in Cloudinary, the row is missing, and the hint says so; or
                 Postgres is only to be read here, and nothing was sent.
         """
-        thing = media.read_source(source)
+        thing, began = media.read_source(source), time.monotonic()
         asset = self.send_named(thing, identity, resource_type, **options)
         try:
-            return self.keep(asset, identity)
+            return self.keep(asset, identity, began)
         except NotFound:
             raise  # purged meanwhile: it is in Cloudinary no more
         except StoreError as error:
@@ -170,32 +171,43 @@ class Uploads:
             error.ids = (*error.ids, asset.public_id)
             raise
 
-    def keep(self, asset: Asset, identity: Identity) -> Asset:
+    def keep(self, asset: Asset, identity: Identity, began: float) -> Asset:
         """Save the row of what was just sent: its sender's, whoever told of it first.
+
+        Args:
+            began: `time.monotonic()` of before it was sent.
 
         Raises:
             Conflict: it is another user's. NotFound: it was purged meanwhile. StoreError,
             Unavailable: as `AssetStore.save`.
         """
-        is_current = bool(asset.raw.get("existing"))
+        # Of what stood there already nothing was sent: Cloudinary told of it as it is.
+        is_senders = not asset.raw.get("existing")
+        asked_at = None if is_senders else began
         try:
-            saved = self._store.save(asset, identity, revive=True, is_current=is_current)
+            saved = self._store.save(asset, identity, revive=True, asked_at=asked_at)
+        except Overtaken:
+            return self._save_as_it_is(asset, identity)
         except Conflict:
-            # Of what stood there already nothing was sent.
-            is_senders = not is_current
             is_so = is_senders and self._claims.claim_sent(asset, identity)
             is_so = is_so or self._asset_ids.give(asset, identity, is_senders=is_senders)
             if not is_so and not (is_senders and self._succeeds(asset, identity)):
                 raise
-            saved = self._store.save(asset, identity, revive=True, is_current=is_current)
+            saved = self._store.save(asset, identity, revive=True, asked_at=asked_at)
         if saved.identity == asset.identity or (saved.version or 0) >= (asset.version or 0):
             return saved
         # Renamed meanwhile: what it is by now, Cloudinary tells.
         with suppress(Conflict, NotFound):
-            known = self.confirm(saved)
-            if known.asset_id == asset.asset_id:
-                return self._store.save(known, identity, is_current=True)
+            if saved.asset_id == asset.asset_id:
+                return self._save_as_it_is(saved, identity)
         return saved
+
+    def _save_as_it_is(self, asset: Asset, identity: Identity) -> Asset:
+        def ask(asked_at: float) -> Asset:
+            known = self._as_it_is(asset)
+            return self._store.save(known, identity, revive=True, asked_at=asked_at)
+
+        return asked_again(ask)
 
     def _succeeds(self, asset: Asset, identity: Identity) -> bool:
         """Whether Cloudinary has this asset where another user's row is of one that has gone.
@@ -234,10 +246,28 @@ class Uploads:
         is_proven = bool(response.get("signature"))
         if is_proven:
             verify_response(response, self._client.account.api_secret.get_secret_value())
-        asset = self.confirm(claimed)
+        seen: Asset | None = None
+
+        def ask(asked_at: float) -> Asset:
+            nonlocal seen
+            # Replaced meanwhile, its URL may be another's than that of the upload.
+            seen = self.confirm(claimed) if seen is None else self._as_it_is(seen)
+            version = claimed.version if is_proven else None
+            return self._save_confirmed(seen, identity, is_proven, version, asked_at)
+
+        return asked_again(ask)
+
+    def _save_confirmed(
+        self,
+        asset: Asset,
+        identity: Identity,
+        is_proven: bool,
+        proven_version: int | None,
+        asked_at: float,
+    ) -> Asset:
         self.refuse_anothers(asset, identity, is_proven)
         try:
-            saved = self._store.save(asset, identity, revive=True, is_current=True)
+            saved = self._store.save(asset, identity, revive=True, asked_at=asked_at)
         except Conflict:
             intent = self._intents.find(asset, "save", identity)
             if intent is None and is_proven:
@@ -245,7 +275,7 @@ class Uploads:
             is_senders = intent is not None
             is_claimed = self._claims.claim(asset, identity) or (
                 is_proven
-                and claimed.version == asset.version
+                and proven_version == asset.version
                 and intent is not None
                 and intent.is_before(asset)
                 and self._claims.claim_proven(asset, identity)
@@ -254,7 +284,7 @@ class Uploads:
             is_senders = asset.asset_id is not None and (is_senders or is_proven)
             if not is_so and not (is_senders and self._store.make_way(asset, identity.user_id)):
                 raise
-            saved = self._store.save(asset, identity, revive=True, is_current=True)
+            saved = self._store.save(asset, identity, revive=True, asked_at=asked_at)
         self._intents.settle(asset, "save", identity)
         return saved
 
@@ -315,18 +345,21 @@ class Uploads:
             NotFound: Cloudinary never saw it. SignatureError: the claimed URL is another's.
             Conflict: another asset has the name by now.
         """
-        known = self._client.explicit(
-            claimed.public_id, claimed.resource_type, claimed.delivery_type
-        )
-        asset = Asset.from_response(known, claimed.user_id)
-        if None not in (claimed.asset_id, asset.asset_id) and claimed.asset_id != asset.asset_id:
-            raise Conflict(
-                f"another asset has the name of {claimed} in Cloudinary by now",
-                hint="this one was renamed or deleted since: kit.reconcile saves it where it is",
-                ids=(claimed.public_id,),
-            )
+        asset = self._as_it_is(claimed)
         self._check_url(claimed, asset)
         return asset
+
+    def _as_it_is(self, asset: Asset) -> Asset:
+        """What Cloudinary tells of it now. Raises NotFound; Conflict: another has the name."""
+        known = self._client.explicit(asset.public_id, asset.resource_type, asset.delivery_type)
+        now = Asset.from_response(known, asset.user_id)
+        if None not in (asset.asset_id, now.asset_id) and asset.asset_id != now.asset_id:
+            raise Conflict(
+                f"another asset has the name of {asset} in Cloudinary by now",
+                hint="this one was renamed or deleted since: kit.reconcile saves it where it is",
+                ids=(asset.public_id,),
+            )
+        return now
 
     def sign_upload(
         self, identity: Identity, resource_type: str = "auto", **options: Any

@@ -20,6 +20,7 @@ from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intent import Intent
 from media_toolkit.store.intents import IntentStore
 from media_toolkit.store.listings import Difference, ListingStore
+from media_toolkit.store.saving import asked_again
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,13 +225,24 @@ class Mender:
         elif direction == "to_cloudinary":
             changed = self._relabel(one, budget)
         else:
-            try:
-                fresh = self._look(one, budget)
-            except NotFound:
-                return self._gone(one)
-            if one.kind == "only_in_table":
-                action = "update the row"
-            changed = self._save(one, intent, fresh)
+            return asked_again(lambda asked_at: self._follow(one, intent, action, budget, asked_at))
+        return Mended(one, action, "mended" if changed else "unchanged")
+
+    def _follow(
+        self,
+        one: Difference,
+        intent: Intent | None,
+        action: str,
+        budget: AdminBudget,
+        asked_at: float,
+    ) -> Mended:
+        try:
+            fresh = self._look(one, budget)
+        except NotFound:
+            return self._gone(one)
+        if one.kind == "only_in_table":
+            action = "update the row"
+        changed = self._save(one, intent, fresh, asked_at)
         return Mended(one, action, "mended" if changed else "unchanged")
 
     def _look(self, one: Difference, budget: AdminBudget) -> dict[str, Any]:
@@ -254,7 +266,9 @@ class Mender:
             return Mended(one, action, "mended", "Cloudinary says that it is not there")
         return Mended(one, action, "unchanged", "the row has changed meanwhile")
 
-    def _save(self, one: Difference, intent: Intent | None, fresh: Mapping[str, Any]) -> bool:
+    def _save(
+        self, one: Difference, intent: Intent | None, fresh: Mapping[str, Any], asked_at: float
+    ) -> bool:
         is_new = one.kind == "only_in_cloudinary"
         former, _ = self._former.get(one.asset_id or "", (None, False))
         if _is_of_the_row(one):
@@ -274,7 +288,7 @@ class Mender:
             self._store.refuse_foreign([asset.identity], identity)
             # Whoever is uploading it just now can still claim what no user has made a row of.
             identity = Identity(CLOUDINARY, "admin")
-        report = self._store.save_many([asset], identity, revive=is_new, is_current=True)
+        report = self._store.save_many([asset], identity, revive=is_new, asked_at=asked_at)
         return bool(report.inserted + report.updated)
 
     def _relabel(self, one: Difference, budget: AdminBudget) -> bool:

@@ -52,21 +52,23 @@ class AssetStore:
         identity: Identity,
         *,
         revive: bool = False,
-        is_current: bool = False,
+        asked_at: float | None = None,
     ) -> Asset:
         """Insert or update one asset; returns it as it now stands in the table.
 
         An older version than the stored one changes nothing.
 
         Args:
-            revive: bring it back if it was deleted; otherwise only a newer version does. Unless
-                it `is_current`, an upload of before the deletion brings nothing back.
-            is_current: Cloudinary has just been asked. Otherwise it may be what the upload
-                answered, and of the same version takes nothing back that was changed since.
+            revive: bring it back if it was deleted; otherwise only a newer version does. An upload
+                of before the deletion brings it back only where Cloudinary was asked since.
+            asked_at: `time.monotonic()` of just before Cloudinary was asked, whose word this is.
+                None where it may be what the upload answered, which of the same version takes
+                nothing back that was changed here since.
 
         Raises:
             Conflict: when the row belongs to another user.
-            NotFound: this upload was purged here, and it is not `is_current`.
+            Overtaken: the row was changed after `asked_at`; see `saving.asked_again`.
+            NotFound: this upload was purged here, and Cloudinary was not asked since.
         """
         c = files.c
         named = sa.tuple_(c.resource_type, c.delivery_type, c.public_id) == sa.tuple_(
@@ -77,7 +79,7 @@ class AssetStore:
         order = sa.case((c.asset_id == asset.asset_id, 0), else_=1)
 
         def write(connection: sa.Connection) -> Asset:
-            saving.write(connection, [asset], identity, revive, is_current)
+            saving.write(connection, [asset], identity, revive, asked_at)
             row = connection.execute(sa.select(files).where(wanted).order_by(order)).mappings()
             if (found := row.first()) is None:
                 raise NotFound(
@@ -87,7 +89,7 @@ class AssetStore:
                 )
             return Asset.from_row(dict(found))
 
-        return saving.save_batch(self._database, [asset], identity, write, revive, is_current)
+        return saving.save_batch(self._database, [asset], identity, write, revive, asked_at)
 
     def save_many(
         self,
@@ -95,15 +97,15 @@ class AssetStore:
         identity: Identity,
         *,
         revive: bool = False,
-        is_current: bool = False,
+        asked_at: float | None = None,
     ) -> SaveReport:
         """Insert or update many, in batches of 100,000 that hold entirely or not at all.
 
-        What was purged after its upload is counted as unchanged, unless it `is_current`.
+        What was purged after its upload is counted as unchanged, unless Cloudinary was asked.
 
         Args:
             revive: as in `save`.
-            is_current: as in `save`.
+            asked_at: as in `save`, for all of them.
 
         Raises:
             Conflict: when a row belongs to another user; its whole batch is left out.
@@ -111,7 +113,7 @@ class AssetStore:
             Unavailable: Postgres stayed away; batches before this one are stored, and saving
                 all again is safe.
         """
-        return saving.save_batches(self._database, assets, identity, revive, is_current)
+        return saving.save_batches(self._database, assets, identity, revive, asked_at)
 
     def refuse_foreign(self, names: Sequence[tuple[str, str, str]], identity: Identity) -> None:
         """Say before an upload that it would overwrite somebody else's, seen or not.

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ COPY_FROM_ROWS = 500
 _ROUNDS = 10
 # Longer than it takes from asking Cloudinary to the row, also when Postgres is away.
 _SETTLED_S = 60
+_LOOKS = 5
 # Any number, the same for every save.
 _ONE_AT_A_TIME = sa.text(f"SELECT pg_advisory_xact_lock({0x6D74_6B73})")
 
@@ -62,6 +64,10 @@ SELECT * FROM media_toolkit_rules.taken(
 """)
 
 
+class Overtaken(StoreError):
+    """A row was changed after Cloudinary was asked, and may be ahead of what it told."""
+
+
 @dataclass(frozen=True, slots=True)
 class SaveReport:
     """How many rows a save inserted, updated, and found as they were."""
@@ -78,21 +84,36 @@ class SaveReport:
         )
 
 
+def asked_again(ask: Callable[[float], T]) -> T:
+    """What `ask` returns; it is called with the time, then asks Cloudinary and saves the answer.
+
+    Where a row was changed in between it is called again.
+
+    Raises:
+        Overtaken: five times in a row.
+    """
+    for _ in range(_LOOKS - 1):
+        with suppress(Overtaken):
+            return ask(time.monotonic())
+    return ask(time.monotonic())
+
+
 def save_batch(
     database: Database,
     assets: Sequence[Asset],
     identity: Identity,
     work: Callable[[sa.Connection], T],
     revive: bool = False,
-    is_current: bool = False,
+    asked_at: float | None = None,
 ) -> T:
     """`work`, which writes all of `assets` or none; repeated when Postgres restarts under it.
 
     Args:
-        revive, is_current: as `work` calls `write`.
+        revive, asked_at: as `work` calls `write`.
 
     Raises:
         Conflict: a row belongs to another user, or a unique index of yours has it already.
+        Overtaken: a row was changed after `asked_at`.
         Forbidden: an asset is not of `identity`.
         StoreError: an asset that Postgres cannot hold. All three name it.
         Unavailable: no Postgres; nothing of the batch is stored.
@@ -118,7 +139,7 @@ def save_batch(
             names, asset_ids = [a.identity for a in assets], [a.asset_id for a in assets]
             refuse_foreign(database, names, identity, asset_ids)
         if not error.ids and is_of_data(error.__cause__):
-            _refuse_unfit(database, assets, identity, revive, is_current, error)
+            _refuse_unfit(database, assets, identity, revive, asked_at, error)
         raise
 
 
@@ -127,7 +148,7 @@ def save_batches(
     assets: Iterable[Asset],
     identity: Identity,
     revive: bool,
-    is_current: bool,
+    asked_at: float | None,
 ) -> SaveReport:
     """Save any number, batch after batch; while Postgres works on one, the next is read.
 
@@ -148,9 +169,9 @@ def save_batches(
 
     def save(batch: Sequence[Asset]) -> SaveReport:
         def work(connection: sa.Connection) -> SaveReport:
-            return write(connection, batch, identity, revive, is_current)
+            return write(connection, batch, identity, revive, asked_at)
 
-        return save_batch(database, batch, identity, work, revive, is_current)
+        return save_batch(database, batch, identity, work, revive, asked_at)
 
     with ThreadPoolExecutor(1, "media_toolkit_save") as one:
         while taken := list(read()):
@@ -168,16 +189,19 @@ def write(
     assets: Sequence[Asset],
     identity: Identity,
     revive: bool = False,
-    is_current: bool = False,
+    asked_at: float | None = None,
 ) -> SaveReport:
     """Save assets, which are `distinct`, within a transaction; errors are the driver's.
 
     Args:
         revive: bring a soft-deleted row back also when no newer version comes.
-        is_current: Cloudinary says so now; otherwise it may be what it said at the upload.
+        asked_at: `time.monotonic()` before Cloudinary was asked, whose word this is; None where it
+            may be what it said at the upload.
     """
     is_admin = identity.role == "admin"
-    values: dict[str, Any] = {"is_admin": is_admin, "revive": revive, "is_current": is_current}
+    ago_s = 0.0 if asked_at is None else time.monotonic() - asked_at
+    values: dict[str, Any] = {"is_admin": is_admin, "revive": revive}
+    values |= {"is_current": asked_at is not None, "asked_ago_s": ago_s}
     values |= {"held": [], "settled": int(time.time()) - _SETTLED_S}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
@@ -188,6 +212,15 @@ def write(
         _copy(connection, assets)
     is_staged = statements is _FROM_STAGED
     followed = 0
+    if asked_at is not None:
+        # What others have begun to change is seen by the statements after this one.
+        connection.execute(statements.lock, values)
+        if overtaken := tuple(connection.scalars(statements.overtaken, values)):
+            raise Overtaken(
+                f"{listed(overtaken)} was changed here while Cloudinary was asked about it",
+                hint="nothing of this was saved: try again",
+                ids=overtaken,
+            )
     if connection.execute(statements.moved, values).first() is not None:
         connection.execute(statements.lock, values)
         connection.execute(statements.give_way, values)
@@ -208,7 +241,7 @@ def write(
             connection.execute(statements.drop_late, values)
     if is_staged:
         connection.execute(statements.drop_known, values)
-        if not is_current:
+        if asked_at is None:
             connection.execute(statements.drop_purged, values)
     told = connection.execute(statements.upsert, values).one()
     if told.given:
@@ -264,7 +297,7 @@ def _refuse_unfit(
     assets: Sequence[Asset],
     identity: Identity,
     revive: bool,
-    is_current: bool,
+    asked_at: float | None,
     error: StoreError,
 ) -> None:
     """Raise `error` again with the asset that is to blame, as Postgres does not say which.
@@ -276,7 +309,7 @@ def _refuse_unfit(
     def said_of(connection: sa.Connection, some: Sequence[Asset]) -> str | None:
         with connection.begin_nested() as trial:
             try:
-                write(connection, some, identity, revive, is_current)
+                write(connection, some, identity, revive, asked_at)
             except Exception as refused:
                 if not is_of_data(refused):
                     raise

@@ -154,6 +154,22 @@ WHERE old.asset_id IN (SELECT new.asset_id FROM {source} AS new)
    OR {old} IN (SELECT new.resource_type, new.delivery_type, new.public_id FROM {source} AS new)
 ORDER BY old.id FOR UPDATE
 """
+# Since Cloudinary was asked, somebody has changed the row or purged the asset: the answer may be
+# of before that. A transaction does not overtake itself.
+_SINCE = """
+since.operation <> 'insert' AND since.changed_at <> now()
+AND since.changed_at > now() - make_interval(secs => :asked_ago_s)
+"""
+_OVERTAKEN = f"""
+SELECT new.public_id FROM {{source}} AS new
+WHERE EXISTS (
+    SELECT FROM cloudinary_files_history AS since
+    WHERE since.old IS NOT NULL AND since.old ->> 'asset_id' = new.asset_id AND {_SINCE})
+   OR EXISTS (
+    SELECT FROM cloudinary_files AS old
+    JOIN cloudinary_files_history AS since ON since.file_id = old.id
+    WHERE {{old}} = {{new}} AND {_SINCE})
+"""
 # What stands there as it comes, or stands already under the name that it has moved on to.
 _KNOWN = "{old} = {new} AND {mine} AND NOT coalesce({not_older} AND {differs}, false)"
 _LATE = "old.asset_id = new.asset_id AND {old} <> {new} AND {mine}"
@@ -232,6 +248,7 @@ class Upsert:
             which = f"WHERE {there} AND {_NOT_PURGED} ORDER BY ordinality"
         self.moved = sa.text(_MOVED.format(**words))
         self.lock = sa.text(_LOCK.format(**words))
+        self.overtaken = sa.text(_OVERTAKEN.format(**words))
         self.give_way = sa.text(_YIELD.format(**words))
         self.clear_the_way = sa.text(_CLEAR_THE_WAY.format(**words))
         self.step_aside = sa.text(_STEP_ASIDE.format(**words))

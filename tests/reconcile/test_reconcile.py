@@ -446,6 +446,48 @@ def test_the_table_may_be_right_about_tags_context_and_folder_only(
         found.apply("sideways")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [("reconcile", "edit"), ("reconcile", "rename"), ("reconcile", "delete"), ("save", "edit")],
+)
+def test_what_is_changed_while_cloudinary_answers_is_not_taken_back(
+    kit: mt.MediaToolkit,
+    pixel: bytes,
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    change: str,
+) -> None:
+    name = f"{folder}/shore"
+    answer = put(kit, pixel, name, tags=["shore"])
+    kit.save_many([answer])
+    kit._client.change_tags("add", ["gull"], [name])
+    found = plan(kit, folder=folder)
+    assert told(found) == {name: ("differing", ["tags"])}
+    happens = {
+        "edit": lambda: kit.edit(answer["asset_id"], tags=["sea"]),
+        "rename": lambda: kit.rename(answer["asset_id"], f"{name}2"),
+        "delete": lambda: kit.delete(answer["asset_id"]),
+    }[change]
+    asked = "resource_by_asset_id" if way == "reconcile" else "explicit"
+    ask = getattr(kit._client, asked)
+
+    def then_something_happens(*args: Any, **options: Any) -> Any:
+        answer = ask(*args, **options)
+        monkeypatch.undo()
+        happens()
+        return answer
+
+    monkeypatch.setattr(kit._client, asked, then_something_happens)
+    if way == "reconcile":
+        mend(found)
+    else:
+        kit.save(answer)
+    rows = kit.assets(folder=folder).set_index("public_id")["tags"].to_dict()
+    expected = {"edit": {name: ["sea"]}, "rename": {f"{name}2": ["gull", "shore"]}, "delete": {}}
+    assert rows == expected[change]
+
+
 def test_a_row_that_was_deleted_here_is_not_brought_back(
     kit: mt.MediaToolkit, pixel: bytes, folder: str
 ) -> None:

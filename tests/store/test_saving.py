@@ -197,12 +197,74 @@ def test_an_answer_that_comes_again_takes_no_edit_and_no_rename_back(
     assert store.get("photo1", ANA).tags == ("sea",)
 
     # Asked now, Cloudinary knows better than the row; so does what it had not said before.
-    store.save_many([first, second, *padding], ANA, is_current=True)
+    store.save_many([first, second, *padding], ANA, asked_at=time.monotonic())
     assert store.get("photo1", ANA).context == {"alt": "a shore"}
     assert store.get("photo2", ANA).asset_id == second.asset_id
     told = replace(first, tags=("gull",), raw={**answer, "tags": ["gull"]})
     assert store.save_many([told, *padding], ANA).updated == 1
     assert store.get("photo1", ANA).tags == ("gull",)
+
+
+@pytest.mark.parametrize("change", ["edit", "rename", "delete", "purge"])
+def test_what_was_changed_after_cloudinary_was_asked_is_not_taken_back(
+    store: AssetStore, database: Database, padding: list[mt.Asset], change: str
+) -> None:
+    told = asset(1, tags=("shore",), raw={"tags": ["shore"]})
+    assert told.asset_id is not None
+    store.save_many([told, asset(2), *padding], ANA)
+    changes = AssetChanges(database)
+    asked_at = time.monotonic()
+    (row,) = changes.find("photo1", ANA)
+    if change == "edit":
+        changes.label([row], ANA, tags=["sea"])
+    elif change == "rename":
+        changes.rename(row, replace(row, public_id="sea"), ANA)
+    else:
+        changes.delete([row], ANA)
+    if change == "purge":
+        assert changes.purge(timedelta(0), ANA, lambda _: True, {})
+    before = history_frame(database, ANA, told.asset_id) if change != "purge" else None
+    with pytest.raises(saving.Overtaken, match=r"photo1 was changed here while .* asked") as caught:
+        store.save_many([told, asset(2), *padding], ANA, revive=True, asked_at=asked_at)
+    assert caught.value.ids == ("photo1",)
+    if before is not None:
+        pd.testing.assert_frame_equal(history_frame(database, ANA, told.asset_id), before)
+
+    # Whoever asks now is told of what is so now.
+    store.save_many([told, asset(2), *padding], ANA, revive=True, asked_at=time.monotonic())
+    assert store.get("photo1", ANA).tags == ("shore",)
+
+
+@pytest.mark.parametrize("ends", ["edit", "purge"])
+def test_a_save_that_waits_for_an_edit_or_purge_does_not_take_it_back(
+    store: AssetStore, database: Database, padding: list[mt.Asset], ends: str
+) -> None:
+    told = asset(1, tags=("shore",), raw={"tags": ["shore"]})
+    store.save_many([told, *padding], ANA)
+    changes = AssetChanges(database)
+    asked_at = time.monotonic()
+    if ends == "purge":
+        changes.delete(changes.find("photo1", ANA), ANA)
+        statement = "DELETE FROM cloudinary_files WHERE public_id = 'photo1'"
+    else:
+        statement = "UPDATE cloudinary_files SET tags = ARRAY['sea'] WHERE public_id = 'photo1'"
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin(ANA) as connection:
+            connection.execute(sa.text(statement))
+            saving_it = pool.submit(
+                store.save_many, [told, *padding], ANA, revive=True, asked_at=asked_at
+            )
+            while not connection.scalar(sa.text(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            ):  # fmt: skip
+                time.sleep(0.01)
+        with pytest.raises(saving.Overtaken):
+            saving_it.result()
+    if ends == "edit":
+        assert store.get("photo1", ANA).tags == ("sea",)
+    else:
+        with pytest.raises(mt.NotFound):
+            store.get("photo1", ANA)
 
 
 def test_of_one_upload_what_an_answer_does_not_speak_of_stays(
@@ -343,7 +405,7 @@ def test_what_cloudinary_says_now_is_true_whatever_the_version(
 ) -> None:
     store.save_many([asset(1, version=5000), asset(2, version=9), *padding], ANA)
     now = [asset(2, public_id="photo1", version=9), asset(3, public_id="photo2", version=1)]
-    report = store.save_many([*now, *padding], ANA, is_current=True)
+    report = store.save_many([*now, *padding], ANA, asked_at=time.monotonic())
     assert (report.inserted, report.updated) == (1, 1)
     assert store.get("photo1", ANA).asset_id == asset(2).asset_id
     assert store.get("photo2", ANA).asset_id == asset(3).asset_id
@@ -431,7 +493,9 @@ def test_a_deleted_row_comes_back_by_a_later_upload_only(
     delete()
     same = asset(1, version=1001)
     assert store.save_many([same, *padding], ANA, revive=True).updated == 0, "before the deletion"
-    assert store.save_many([same, *padding], ANA, revive=True, is_current=True).updated == 1
+    assert (
+        store.save_many([same, *padding], ANA, revive=True, asked_at=time.monotonic()).updated == 1
+    )
     now = int(time.time()) + 1
     store.save_many([asset(1, version=now, etag="e1"), *padding], ANA)
     delete()
@@ -456,7 +520,7 @@ def test_what_was_purged_comes_back_by_a_later_upload_or_cloudinarys_word_only(
     assert store.save_many([asset(1, version=1001), *padding], ANA).inserted == 1
     changes.delete([store.get("photo1", ANA)], ANA)
     assert changes.purge(timedelta(0), ANA, lambda _: True, {})
-    assert store.save_many([asset(1), *padding], ANA, is_current=True).inserted == 1
+    assert store.save_many([asset(1), *padding], ANA, asked_at=time.monotonic()).inserted == 1
     assert store.save_many([asset(1, tags=("known",)), *padding], ANA).updated == 1
 
 

@@ -90,10 +90,11 @@ def test_what_was_told_before_its_senders_save_gives_the_signature_back(
     ben.sign_for_browser()
     name = f"ana/{time.time_ns()}"
     thing = media.read_source(io.BytesIO(picture))
+    began = time.monotonic()
     sent = kit._uploads.send(thing, kit.identity, public_id=name)
     tell(dict(sent.raw))
     assert (owner_of(dict(sent.raw)), ben.intents().empty) == ("ben", True)
-    assert kit._uploads.keep(sent, kit.identity).user_id == "ana"
+    assert kit._uploads.keep(sent, kit.identity, began).user_id == "ana"
     assert len(ben.intents()) == 1
     # Cloudinary signs its answer to whoever sends what is there already.
     time.sleep(2)
