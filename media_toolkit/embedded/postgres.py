@@ -73,11 +73,7 @@ class EmbeddedPostgres:
 
     def is_running(self) -> bool:
         """Whether the postmaster of this data folder is alive."""
-        process = self._postmaster()
-        try:
-            return process is not None and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return self._postmaster() is not None
 
     def stop(self) -> None:
         """Disconnect everybody and shut down cleanly; nothing when it is not running."""
@@ -93,22 +89,30 @@ class EmbeddedPostgres:
                     total += Path(folder, name).stat().st_size
         return total >> 20
 
-    def _postmaster(self) -> psutil.Process | None:
-        """The process named in postmaster.pid, if it is a Postgres: the file may be stale."""
+    def _named(self) -> psutil.Process | None:
+        """The process whose number postmaster.pid has, whatever it is by now."""
         try:
             pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
-            process = psutil.Process(pid)
-            return process if process.name().startswith("postgres") else None
+            return psutil.Process(pid)
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
 
-    def _bury(self) -> None:
-        """Clear up after a killed postmaster that nobody has reaped, as in a bare container.
+    def _postmaster(self) -> psutil.Process | None:
+        """The living Postgres of this data folder.
 
-        Postgres takes such a zombie for a living one and would refuse to start. Its children
-        end by themselves when it dies; they must be gone before its lock file may go.
+        After a reboot, or in a home that was copied, the number may be that of another Postgres.
         """
-        if self._postmaster() is None:
+        process = self._named()
+        return process if process is not None and _works_in(process, self._data) else None
+
+    def _bury(self) -> None:
+        """Remove the lock file of a postmaster that is gone, where its number is in use.
+
+        That may be another program's by now, or that of a killed postmaster which nobody has
+        reaped, as in a bare container: Postgres takes either for one that works here and would
+        refuse to start. Its children end by themselves when it dies; they must be gone first.
+        """
+        if self._named() is None:
             return
         deadline = time.monotonic() + _CHILDREN_LIMIT_S
         while any(_works_in(process, self._data) for process in psutil.process_iter()):
@@ -247,7 +251,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return (
             process.name().startswith("postgres")
             and process.status() != psutil.STATUS_ZOMBIE
-            and Path(process.cwd()) == folder
+            and Path(process.cwd()) == folder.resolve()
         )
     except psutil.Error:
         return False

@@ -340,6 +340,22 @@ def test_a_polite_kill_of_the_stack_stops_postgres_too(prepared: Path, until: Un
     assert not (prepared / "postgres/postmaster.pid").exists()
 
 
+@pytest.mark.parametrize("whose", ["another program's", "another home's"])
+def test_a_lock_file_with_a_number_that_is_in_use_again_stops_nobody(
+    prepared: Path, settings: mt.Settings, whose: str
+) -> None:
+    with mt.connect(settings) as kit:
+        pid = os.getpid()
+        if whose == "another home's":
+            pid = int((settings.home / "postgres/postmaster.pid").read_text().split("\n", 1)[0])
+        (prepared / "postgres/postmaster.pid").write_text(f"{pid}\n{prepared}/postgres\n")
+        with mt.connect(mt.Settings(home=prepared)) as own:
+            number = own.sql("SELECT current_setting('port')").iat[0, 0]
+        assert psutil.pid_exists(pid)
+        others = kit.sql("SELECT current_setting('port')").iat[0, 0]
+        assert number != others
+
+
 def test_a_stack_that_is_about_to_end_is_waited_for_and_then_started_anew(prepared: Path) -> None:
     files = StackFiles(prepared)
     files.create()
