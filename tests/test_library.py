@@ -734,3 +734,29 @@ def test_where_postgres_only_reads_nothing_is_done_in_cloudinary(
         with pytest.raises(mt.StoreError, match=r"kit\.sql only reads"):
             reader.sql("SELECT id FROM cloudinary_files FOR UPDATE")
     assert kit._client.listing(ListingScope()).items == before
+
+
+def test_a_postgres_that_turns_read_only_is_noticed_before_cloudinary_is_asked(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    name = "SELECT format('ALTER DATABASE %I ', current_database())"
+    with kit._database.direct() as connection:
+        alter = connection.scalar(sa.text(name))
+        connection.exec_driver_sql(f"{alter} SET default_transaction_read_only = on")
+    try:
+        kit._database.engine.dispose()
+        time.sleep(1.1)
+        for change in (
+            lambda: kit.upload(sample_media / "rocket.jpg", public_id="rocket"),
+            lambda: kit.ingest(sample_media, progress=False),
+            lambda: kit.edit("horse", tags=["x"]),
+        ):
+            with pytest.raises(mt.StoreError, match="takes no changes here"):
+                change()
+    finally:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql("SET transaction_read_only = off")
+            connection.exec_driver_sql(f"{alter} RESET default_transaction_read_only")
+    with pytest.raises(mt.NotFound):
+        kit._client.explicit("rocket")
+    assert sorted(in_cloudinary(kit, horse)["tags"]) == ["a", "b"]

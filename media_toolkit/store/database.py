@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import weakref
@@ -43,6 +44,8 @@ _DEFAULTS = {
 POOL_TIMEOUT_S = 10
 # A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
 PATIENCE_S = 12.0
+# So long it is believed that Postgres takes changes: a failover may end at one that only reads.
+_TOLD_S = 1.0
 APP_ROLE = "media_toolkit_app"
 # Of a parent's, in a forked process: closed here, they would be closed there.
 _ABANDONED: list[ExitStack] = []
@@ -97,7 +100,8 @@ class Database:
         self._pooled_url = pooled_url
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
-        self._is_read_only: bool | None = None
+        self._is_read_only = False
+        self._told_at = -math.inf
         self._reads_kept: bool | None = None
         self._reads_own_alone: tuple[bool, float] | None = None
         forks.watch(self)
@@ -303,12 +307,12 @@ class Database:
     def refuse_read_only(self, identity: Identity) -> None:
         """Say before Cloudinary is asked for a change that no row could follow.
 
-        Costs nothing where a transaction has told already that it may write.
+        Costs nothing where a transaction has told a moment ago that it may write.
 
         Raises:
             StoreError: the login or endpoint may only read. Unavailable: as `begin`.
         """
-        if self._is_read_only is not False:
+        if self._is_read_only or time.monotonic() - self._told_at > _TOLD_S:
             self.run(identity, lambda _: None)
         if self._is_read_only:
             raise StoreError(
@@ -336,7 +340,7 @@ class Database:
         connection = self.engine.connect()
         try:
             row = connection.execute(_ACT_AS, {"claims": _claims(identity)}).one()
-            self._is_read_only = bool(row.is_read_only)
+            self._is_read_only, self._told_at = bool(row.is_read_only), time.monotonic()
         except BaseException:
             connection.close()
             raise
