@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import typer
 from media_toolkit.asset import RESOURCE_TYPES
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.settings import Settings
-from media_toolkit.toolkit import MediaToolkit, connect
+from media_toolkit.toolkit import connect
 
 if TYPE_CHECKING:
     from media_toolkit.embedded.options import ServerOptions
@@ -36,8 +35,8 @@ app.add_typer(embedded, name="embedded")
 
 @app.command()
 def migrate() -> None:
-    """Apply pending migrations to the database in the settings."""
-    with connect_quietly() as kit:
+    """Apply pending migrations to the database in the settings; mend what it has lost."""
+    with connect(is_checked=False) as kit:
         names = kit.migrate(lambda name: print(f"applied {name}", flush=True))
     if not names:
         print("nothing to apply")
@@ -203,13 +202,6 @@ def embedded_run(context: typer.Context) -> None:
     finally:
         stack.leave()
     raise typer.Exit(status)
-
-
-def connect_quietly() -> MediaToolkit:
-    """`connect` without the warning of pending migrations: the commands here tell of them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return connect()
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ def diagnose(
     def table() -> Finding:
         if settings.may_be_apart:
             routes.check_together(database)
-        if lacks := migrations.lacking(database, settings.policy):
+        if lacks := migrations.lacking(database, settings.policy, is_counted=True):
             said, remedies = zip(*lacks, strict=True)
             return Finding("table", "warning", "; ".join(said), "; ".join(dict.fromkeys(remedies)))
         return _table_as(database, identity)

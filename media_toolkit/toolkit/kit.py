@@ -41,7 +41,8 @@ def connect(
 
     Raises:
         SettingsError: for half an account. EmbeddedStackError: when the stack does not start.
-        Unavailable: when Postgres cannot be reached.
+        Unavailable: when Postgres cannot be reached. StoreError: when the database has not all
+            that its migrations made, so that users may see too much or too little.
     """
     # Here and not above: `import media_toolkit` stays light, and the SDK, which reads
     # CLOUDINARY_URL when it is imported, comes after our own check of it.
@@ -162,7 +163,8 @@ class MediaToolkit(Uploading, Reading, Changing):
         return explain(request_params, error_message, self.account)
 
     def migrate(self, on_applied: Callable[[str], object] = lambda _: None) -> list[str]:
-        """Apply pending migrations and the chosen policy on the direct connection; their names.
+        """Apply pending migrations and the chosen policy on the direct connection, and mend what a
+        restore has lost; the names of all that.
 
         Args:
             on_applied: told each name once it stands.
@@ -175,7 +177,7 @@ class MediaToolkit(Uploading, Reading, Changing):
 
         if self.settings.may_be_apart:
             routes.check_together(self._database)
-        return migrations.migrate(self._database, self.settings.policy, on_applied)
+        return migrations.migrate(self._database, self.settings.policy, on_applied, is_counted=True)
 
     def doctor(self) -> Diagnosis:
         """What is configured and reachable, what is wrong and how to mend it."""
