@@ -20,7 +20,7 @@ MediaToolkitError
 │   └── Unavailable          Postgres could not be reached
 ├── FilterError              an unknown filter word or a value that cannot be read
 ├── IngestError              the source of an import cannot be read at all
-└── TransformationError      an unknown preset, or parameters Cloudinary does not know
+└── TransformationError      an unknown preset, or words that the SDK does not know
 """
 
 from __future__ import annotations
