@@ -60,6 +60,18 @@ def test_labels_are_changed_on_both_sides(kit: mt.MediaToolkit, horse: mt.Asset)
     assert in_cloudinary(kit, horse).get("tags", []) == []
 
 
+def test_a_context_is_kept_as_json_however_it_came_and_found_by_its_value(
+    kit: mt.MediaToolkit,
+) -> None:
+    new = {"is_new": True, "sizes": [1, 2], "nothing": None}
+    asset = kit.upload(b"text", resource_type="raw", public_id="t.txt", context=new)
+    assert asset.context == {"is_new": "true", "sizes": "[1, 2]"}
+    assert kit.count(context={"is_new": True, "sizes": [1, 2]}) == 1
+    (edited,) = kit.edit(asset, context={"is_new": False})
+    assert edited.context == {"is_new": "false", "sizes": "[1, 2]"}
+    assert in_cloudinary(kit, edited)["context"] == {"custom": edited.context}
+
+
 def test_a_key_of_the_context_that_is_none_is_removed_on_both_sides(
     kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
 ) -> None:
