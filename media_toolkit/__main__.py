@@ -105,7 +105,8 @@ def reconcile(
     """Compare Cloudinary with the table, and mend the differences with --apply.
 
     Status 0: nothing differs, or all is mended. 1: something differs, or was refused.
-    2: an error. 3: the budget or the account's limit was spent; run it again to go on.
+    2: an error. 3: the budget or the account's limit was spent; run it again to go on, or, where
+    the budget was 0, with one.
     """
     if apply not in ("", "to-table", "to-cloudinary"):
         raise typer.BadParameter("give to-table or to-cloudinary", param_hint="--apply")
@@ -234,10 +235,13 @@ def _parameters(given: list[str]) -> dict[str, str | list[str]]:
         name, equals, value = text.partition("=")
         if not equals:
             raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
-        if name.endswith("[]"):
-            many = found.setdefault(name[:-2], [])
-            assert isinstance(many, list)
-            many.append(value)
+        is_list = name.endswith("[]")
+        name = name.removesuffix("[]")
+        if isinstance(found.get(name, [] if is_list else ""), list) != is_list:
+            raise typer.BadParameter(f"{name} is given as one value and as a list",
+                                     param_hint="--param")  # fmt: skip
+        if is_list:
+            found[name] = [*found.get(name, []), value]
         else:
             found[name] = value
     return found

@@ -257,13 +257,15 @@ def read_age(age: str | timedelta) -> timedelta:
     """`"30d"`, `"12h"`, `"2w"` or a timedelta.
 
     Raises:
-        FilterError: for anything else.
+        FilterError: for anything else, also below zero.
     """
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if isinstance(age, timedelta):
-        return min(age, _OLDEST)
+    units = {"h": "hours", "d": "days", "w": "weeks"}
     number, unit = str(age)[:-1], str(age)[-1:]
     try:
+        if isinstance(age, timedelta):
+            if not age >= timedelta(0):
+                raise ValueError(age)
+            return min(age, _OLDEST)
         if unit not in units or not (number.isascii() and number.isdigit()):
             raise ValueError(age)
         # Postgres counts years from 4713 BC.

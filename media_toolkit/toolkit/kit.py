@@ -112,10 +112,12 @@ class MediaToolkit(Uploading, Reading, Changing):
         Args:
             asset: an Asset, or the public_id of a saved one.
             preset: thumbnail, preview, square, banner, avatar or grayscale.
-            transformation: the SDK's words: width, height, crop, gravity, effect, …
+            transformation: the SDK's words: width, height, crop, gravity, effect, …; their
+                values are Cloudinary's to judge. Of a raw asset it is always the original's
+                URL, whatever the words are.
 
         Raises:
-            TransformationError: for an unknown preset or parameter. NotFound: no such asset.
+            TransformationError: for an unknown preset or word. NotFound: no such asset.
         """
         from media_toolkit.cloud.transformation import delivery_url
 

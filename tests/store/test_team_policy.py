@@ -110,10 +110,10 @@ def test_an_import_names_what_is_anothers_and_sends_it_not(
 
 def test_purge_passes_by_what_is_anothers(anas: mt.MediaToolkit) -> None:
     before = state(anas)
-    assert anas.acting_as("bob").purge("0m") == 0
+    assert anas.acting_as("bob").purge("0h") == 0
     for was, now in zip(before, state(anas), strict=True):
         pd.testing.assert_frame_equal(was, now)
-    assert anas.purge("0m") == 1
+    assert anas.purge("0h") == 1
 
 
 def test_reconcile_tells_of_what_is_anothers_and_does_not_mend_it(anas: mt.MediaToolkit) -> None:
