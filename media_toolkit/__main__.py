@@ -102,6 +102,9 @@ def reconcile(
     apply: Annotated[
         str, typer.Option(help="mend: to-table or to-cloudinary; unset only tells")
     ] = "",
+    all_gone: Annotated[
+        bool, typer.Option("--all-gone", help="that most assets are gone is no mistake")
+    ] = False,
 ) -> None:
     """Compare Cloudinary with the table, and mend the differences with --apply.
 
@@ -127,7 +130,7 @@ def reconcile(
         is_mended, is_stopped = not plan.differences, not plan.is_complete
         if apply and plan.differences:
             report = plan.apply("to_table" if apply == "to-table" else "to_cloudinary",
-                                dry_run=False)  # fmt: skip
+                                dry_run=False, all_gone=all_gone)  # fmt: skip
             print(report)
             is_mended = report.is_complete
             is_stopped = is_stopped or report.is_stopped
