@@ -35,12 +35,24 @@ app.add_typer(embedded, name="embedded")
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    is_the_library: Annotated[
+        bool,
+        typer.Option(
+            "--is-the-library",
+            help="this database, restored, reset or moved, is the library now: purge here",
+        ),
+    ] = False,
+) -> None:
     """Apply pending migrations to the database in the settings."""
     with connect_quietly() as kit:
-        names = kit.migrate(lambda name: print(f"applied {name}", flush=True))
+        names = kit.migrate(
+            lambda name: print(f"applied {name}", flush=True), is_the_library=is_the_library
+        )
     if not names:
         print("nothing to apply")
+    if is_the_library:
+        print("this database is the library now")
 
 
 @app.command()

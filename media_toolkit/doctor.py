@@ -18,7 +18,7 @@ from media_toolkit.connection_string import host_of
 from media_toolkit.errors import Forbidden, MediaToolkitError
 from media_toolkit.identity import Identity
 from media_toolkit.settings import CloudAccount, Settings
-from media_toolkit.store import migrations, routes
+from media_toolkit.store import migrations, place, routes
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import our_errors
 
@@ -139,6 +139,7 @@ def _table_as(database: Database, identity: Identity, account: CloudAccount) -> 
                 return Finding("table", "ok", said)
             policy = connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
             urls = connection.scalars(_NEWEST).all()
+            is_copy = place.is_copy(connection)
     except Forbidden as error:
         with our_errors(), database.engine.connect() as connection:
             grant = connection.scalar(_GRANT)
@@ -148,6 +149,9 @@ def _table_as(database: Database, identity: Identity, account: CloudAccount) -> 
     if others and len(others) == sum(cloud_of(url) is not None for url in urls):
         said = f"the newest rows are of the cloud {others[0]}, and {account.cloud_name} is in use"
         doubts.append((said, "set CLOUDINARY_URL and DATABASE_URL of one library"))
+    if is_copy:
+        said = f"{place.COPIED}: purge destroys nothing"
+        doubts.append((said, f"if this is the library now: {place.WORD}"))
     if doubts:
         details, hints = zip(*doubts, strict=True)
         more = "; docs/branches.md says more"
