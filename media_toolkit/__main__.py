@@ -34,12 +34,24 @@ app.add_typer(embedded, name="embedded")
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    is_the_library: Annotated[
+        bool,
+        typer.Option(
+            "--is-the-library",
+            help="this database, restored, reset or moved, is the library now: purge here",
+        ),
+    ] = False,
+) -> None:
     """Apply pending migrations to the database in the settings; mend what it has lost."""
     with connect(is_checked=False) as kit:
-        names = kit.migrate(lambda name: print(f"applied {name}", flush=True))
+        names = kit.migrate(
+            lambda name: print(f"applied {name}", flush=True), is_the_library=is_the_library
+        )
     if not names:
         print("nothing to apply")
+    if is_the_library:
+        print("this database is the library now")
 
 
 @app.command()
@@ -101,6 +113,9 @@ def reconcile(
     apply: Annotated[
         str, typer.Option(help="mend: to-table or to-cloudinary; unset only tells")
     ] = "",
+    all_gone: Annotated[
+        bool, typer.Option("--all-gone", help="that most assets are gone is no mistake")
+    ] = False,
 ) -> None:
     """Compare Cloudinary with the table, and mend the differences with --apply.
 
@@ -127,7 +142,7 @@ def reconcile(
         is_mended, is_stopped = not plan.differences, not plan.is_complete
         if apply and plan.differences:
             report = plan.apply("to_table" if apply == "to-table" else "to_cloudinary",
-                                dry_run=False)  # fmt: skip
+                                dry_run=False, all_gone=all_gone)  # fmt: skip
             print(report)
             is_mended = report.is_complete
             is_stopped = is_stopped or report.is_stopped

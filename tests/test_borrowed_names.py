@@ -225,7 +225,7 @@ FORGERIES: dict[str, Forge] = {
                 "public_id": "forged",
                 "resource_type": "image",
                 "version": 1000,
-                "secure_url": "https://res.cloudinary.com/demo/image/upload/v1/forged.jpg",
+                "secure_url": "https://media.example.org/image/upload/v1/forged.jpg",
             }
         ]
     ),

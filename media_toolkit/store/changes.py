@@ -22,6 +22,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import read_name, read_size
 from media_toolkit.store.outage import is_of_data
+from media_toolkit.store.place import refuse_copy
 from media_toolkit.store.schema import files
 
 if TYPE_CHECKING:
@@ -209,6 +210,9 @@ class AssetChanges:
 
         Returns:
             Whether there was one to look at.
+
+        Raises:
+            Conflict: this database is a copy, or was reset.
         """
         values = {
             "age": older_than,
@@ -218,6 +222,7 @@ class AssetChanges:
         }
 
         def work(connection: sa.Connection) -> bool:
+            refuse_copy(connection)
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
             row = connection.execute(sa.text(_PURGEABLE), values).mappings().first()
             if row is None:

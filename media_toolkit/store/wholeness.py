@@ -31,7 +31,7 @@ _MADE = (
     "function", "sequence", "primary key", "unique index", "index", "constraint", "trigger"
 )  # fmt: skip
 # What lets users see or lose most is told first.
-_TOLD = ("row security", *_LOST, "policy", *reversed(_MADE))
+_TOLD = ("row security", *_LOST, "function", "policy", *reversed(_MADE[1:]))
 _OF_ROW_SECURITY = ("off", "on", "forced")
 _RUN = "run: python -m media_toolkit migrate"
 RESTORE_WHOLE = (

@@ -164,22 +164,34 @@ class MediaToolkit(Uploading, Reading, Changing):
 
         return explain(request_params, error_message, self.account)
 
-    def migrate(self, on_applied: Callable[[str], object] = lambda _: None) -> list[str]:
+    def migrate(
+        self,
+        on_applied: Callable[[str], object] = lambda _: None,
+        *,
+        is_the_library: bool = False,
+    ) -> list[str]:
         """Apply pending migrations and the chosen policy on the direct connection, and mend what a
         restore has lost; the names of all that.
 
         Args:
             on_applied: told each name once it stands.
+            is_the_library: this database, which is a copy or was reset or moved, is the one whose
+                purges are meant from now on.
 
         Raises:
             StoreError: when the direct string leads to another database than the pooled one; as
                 `migrations.migrate`.
         """
-        from media_toolkit.store import migrations, routes
+        from media_toolkit.store import migrations, place, routes
 
         if self.settings.may_be_apart:
             routes.check_together(self._database)
-        return migrations.migrate(self._database, self.settings.policy, on_applied, is_counted=True)
+        names = migrations.migrate(
+            self._database, self.settings.policy, on_applied, is_counted=True
+        )
+        if is_the_library:
+            place.note(self._database)
+        return names
 
     def doctor(self) -> Diagnosis:
         """What is configured and reachable, what is wrong and how to mend it."""

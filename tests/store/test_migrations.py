@@ -481,7 +481,9 @@ def test_a_policy_that_may_hide_rows_from_a_migration_is_named_before_anything_i
     assert migrations.applied(owner) == {}
     # A superuser sees them all.
     migrations.migrate(empty_database)
-    assert AssetStore(empty_database).count(AssetFilter(), ANA) == 1
+    with empty_database.direct() as connection:
+        counted = "SELECT sum(assets) FROM cloudinary_files_counts WHERE tag IS NULL"
+        assert connection.exec_driver_sql(counted).scalar() == 1
 
 
 @pytest.mark.parametrize("is_first", [True, False])
