@@ -120,7 +120,7 @@ def test_a_copy_destroys_nothing_until_it_is_said_to_be_the_library(
     with server.kit(copy) as kit:
         assert kit.migrate() == []
         with pytest.raises(mt.Conflict, match=_COPIED):
-            kit.purge("0m")
+            kit.purge("0h")
         assert is_there(kit)
         (table,) = (f for f in kit.doctor().findings if f.check == "table")
         assert (table.state, _COPIED in table.detail) == ("warning", True)
@@ -137,7 +137,7 @@ def test_a_copy_destroys_nothing_until_it_is_said_to_be_the_library(
     with server.kit(copy) as kit:
         (table,) = (f for f in kit.doctor().findings if f.check == "table")
         assert table.state == "ok"
-        assert kit.purge("0m") == 1
+        assert kit.purge("0h") == 1
         assert not is_there(kit)
     assert not refuses(server, library)
 
@@ -155,7 +155,7 @@ def test_a_restore_over_the_library_and_another_timeline_are_known(
     assert refuses(server, library)
     with server.kit(library) as kit:
         kit.migrate(is_the_library=True)
-        assert kit.purge("0m") == 1
+        assert kit.purge("0h") == 1
 
 
 def test_a_running_purge_stops_when_the_database_is_reset_under_it(
@@ -174,10 +174,10 @@ def test_a_running_purge_stops_when_the_database_is_reset_under_it(
         with monkeypatch.context() as patch:
             patch.setattr(kit._client, "destroy", reset_after)
             with pytest.raises(mt.Conflict, match=_COPIED):
-                kit.purge("0m")
+                kit.purge("0h")
         assert kit._client.resource("place/coffee")
         kit.migrate(is_the_library=True)
-        assert kit.purge("0m") == 2
+        assert kit.purge("0h") == 2
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_purge_neither_destroys_the_other_clouds_assets_nor_drops_rows(
     ours = other.upload(pixel, public_id="ours")
     other.delete(ours)
     with pytest.raises(mt.Conflict, match="1 others purged") as told:
-        other.purge("0m")
+        other.purge("0h")
     assert set(told.value.ids) == {"deleted", "named deleted"}
     assert "another cloud than the one in use" in told.value.hint
     assert "refer to these" not in told.value.hint
@@ -111,7 +111,7 @@ def test_a_cloud_that_was_given_another_name_is_the_same(fresh_kit: Kits, pixel:
     put(kit, pixel, "b", tags=["new"])
     assert [r.outcome for r in plan(kit).apply(dry_run=False, progress=False).results] == ["mended"]
     kit.delete(["b", "c"])
-    assert kit.purge("0m") == 2
+    assert kit.purge("0h") == 2
 
 
 def test_the_rows_follow_files_that_were_copied_to_another_account(
@@ -134,7 +134,7 @@ def test_the_rows_follow_files_that_were_copied_to_another_account(
     assert [(r.public_id, r.user_id) for r in after] == [(r.public_id, r.user_id) for r in rows]
     assert kit.asset("known").asset_id == kit._client.resource("known")["asset_id"]
     kit.edit("known", add_tags=["x"])
-    assert kit.purge("0m") == 2
+    assert kit.purge("0h") == 2
 
 
 def test_the_doctor_tells_that_the_newest_rows_are_of_another_cloud(
