@@ -15,6 +15,7 @@ from media_toolkit.cloud.names import check_name
 from media_toolkit.errors import (
     Conflict,
     InvalidName,
+    MediaToolkitError,
     NotFound,
     StoreError,
     UploadError,
@@ -32,6 +33,9 @@ _IDS_A_CALL = 1000
 _CALLS_AT_ONCE = 8
 # Of more, each look would take longer than the change.
 _LOOKED_AT = 100
+# Of a turn, in which nobody else changes them: seconds, also with a call for each asset.
+_A_TURN = 500
+_ASKED_A_TURN = 100
 
 
 class Changes:
@@ -55,9 +59,10 @@ class Changes:
         remove_tags: Iterable[str] = (),
         context: Mapping[str, str | None] | None = None,
     ) -> list[Asset]:
-        """Change labels in Cloudinary, a call for up to 1,000 assets, then in the rows.
+        """Change labels in Cloudinary, a call for up to 500 assets, then in the rows.
 
-        A key of the context that is None is removed; that takes a call for each asset.
+        A key of the context that is None is removed; that takes a call for each asset, and is
+        done for 100 at a time. What is done stays done when a later part fails.
 
         Raises:
             Forbidden: an asset of another user; nothing was changed.
@@ -65,31 +70,36 @@ class Changes:
             InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: Cloudinary does not have some; the others are changed.
             StoreError: Cloudinary has the change, the rows have not; the hint says so.
+            Unavailable: others have been changing some for 30 s.
         """
         labels = Labels.read(tags, add_tags, remove_tags, context)
         rows = self._rows.find(assets, identity)
         self._rows.require_writable(rows, identity)
-        with self._turns.of(rows, identity):
-            # Whoever had the turn before may have renamed or deleted some.
-            rows = self._rows.find(rows, identity)
-            self._refuse_successors(rows)
-            known = self._change_labels(rows, labels)
-            there = [asset for asset in rows if asset.identity in known]
-            with _already_in_cloudinary("the change"):
-                edited = self._rows.label(
-                    there, identity,
-                    tags=labels.replaced, add_tags=labels.added, remove_tags=labels.removed,
-                    context=labels.values, remove_context=labels.unset,
-                )  # fmt: skip
-        gone = [asset for asset in rows if asset.identity not in known]
+        edited: list[Asset] = []
+        gone: list[Asset] = []
+        for part in self._turns.parts(rows, _ASKED_A_TURN if labels.unset else _A_TURN):
+            with _after(len(edited), len(rows)), self._turns.of(part, identity):
+                # Whoever had the turn before may have renamed or deleted some.
+                standing = self._rows.find(part, identity)
+                if not (edited or gone):
+                    self._refuse_successors(standing)
+                known = self._change_labels(standing, labels)
+                there = [asset for asset in standing if asset.identity in known]
+                with _already_in_cloudinary("the change"):
+                    edited += self._rows.label(
+                        there, identity,
+                        tags=labels.replaced, add_tags=labels.added, remove_tags=labels.removed,
+                        context=labels.values, remove_context=labels.unset,
+                    )  # fmt: skip
+            gone += [asset for asset in standing if asset.identity not in known]
         if gone:
             raise NotFound(
                 f"Cloudinary does not have {listed(gone)}",
-                hint=("the others are changed; " if there else "nothing was changed; ")
+                hint=("the others are changed; " if edited else "nothing was changed; ")
                 + "delete these rows or upload the files again",
                 ids=tuple(asset.public_id for asset in gone),
             )
-        return edited
+        return sorted(edited, key=lambda asset: asset.id or 0)
 
     def rename(self, asset: Any, new_public_id: str, identity: Identity) -> Asset:
         """Rename in Cloudinary, then the row.
@@ -321,6 +331,16 @@ def _why_kept(elsewhere: list[Asset], unnamed: list[Asset], kept: int) -> str:
             " uploaded again since: kit.reconcile brings those back"
         )
     return "; ".join(hints)
+
+
+@contextmanager
+def _after(done: int, of: int) -> Iterator[None]:
+    try:
+        yield
+    except MediaToolkitError as error:
+        if done:
+            error.hint = f"{done:,} of {of:,} assets are changed on both sides; of the next ones: {error.hint}"
+        raise
 
 
 @contextmanager
