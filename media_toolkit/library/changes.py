@@ -339,7 +339,8 @@ def _after(done: int, of: int) -> Iterator[None]:
         yield
     except MediaToolkitError as error:
         if done:
-            error.hint = f"{done:,} of {of:,} assets are changed on both sides; of the next ones: {error.hint}"
+            there = f"{done:,} of {of:,} assets are changed on both sides"
+            error.hint = f"{there}; of the next ones: {error.hint}"
         raise
 
 
