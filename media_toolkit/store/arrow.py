@@ -46,7 +46,7 @@ class ArrowPool:
             recycle=int(max_idle_s),
             reset_on_return=None,
         )
-        self._idle = IdleWatch(lambda: self._pool, self.dispose, self._pool, max_idle_s)
+        self._idle = IdleWatch(lambda: self._pool, self.close_idle, self._pool, max_idle_s)
 
     @contextmanager
     def lend(self) -> Iterator[ArrowConnection]:
@@ -96,8 +96,9 @@ class ArrowPool:
     def close(self) -> None:
         """Close what lies idle; the object can be used again."""
         self._idle.stop()
-        self.dispose()
+        self._pool.dispose()
 
     def dispose(self) -> None:
-        """Close what lies idle, and leave the timer: its lock may be held where memory is freed."""
+        """Close what lies idle; for where memory is freed."""
+        self._idle.let_go()
         self._pool.dispose()

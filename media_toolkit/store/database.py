@@ -96,11 +96,19 @@ class Database:
         pooled_url: for work: `postgresql://…`, Neon's pooled or direct string.
         direct_url: for migrations; Neon's pooler keeps no session state.
         patience_s: how long a Postgres that is away is waited for before `Unavailable`.
+        server: what runs Postgres for as long as somebody has it, the embedded stack.
     """
 
     def __init__(
-        self, pooled_url: str, direct_url: str | None = None, patience_s: float = PATIENCE_S
+        self,
+        pooled_url: str,
+        direct_url: str | None = None,
+        patience_s: float = PATIENCE_S,
+        *,
+        server: object = None,
     ) -> None:
+        # An iterator of a kit that was dropped has the database alone.
+        self._server = server
         self._pooled_url = pooled_url
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
@@ -125,9 +133,14 @@ class Database:
             hide_parameters=True,
             connect_args={"application_name": "media_toolkit"},
         )
-        self._idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
-        # The idle watch's timer keeps the pool of a kit that was dropped unclosed.
-        _at_the_end_of(self, engine.dispose)
+        self._idle = idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
+
+        def dispose() -> None:
+            idle.let_go()
+            engine.dispose()
+
+        # The idle watch's thread keeps the pool of a kit that was dropped unclosed.
+        _at_the_end_of(self, dispose)
         return engine
 
     @property
