@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ import typer
 from media_toolkit.asset import RESOURCE_TYPES
 from media_toolkit.errors import MediaToolkitError
 from media_toolkit.settings import Settings
-from media_toolkit.toolkit import MediaToolkit, connect
+from media_toolkit.toolkit import connect
 
 if TYPE_CHECKING:
     from media_toolkit.embedded.options import ServerOptions
@@ -35,12 +34,24 @@ app.add_typer(embedded, name="embedded")
 
 
 @app.command()
-def migrate() -> None:
-    """Apply pending migrations to the database in the settings."""
-    with connect_quietly() as kit:
-        names = kit.migrate(lambda name: print(f"applied {name}", flush=True))
+def migrate(
+    is_the_library: Annotated[
+        bool,
+        typer.Option(
+            "--is-the-library",
+            help="this database, restored, reset or moved, is the library now: purge here",
+        ),
+    ] = False,
+) -> None:
+    """Apply pending migrations to the database in the settings; mend what it has lost."""
+    with connect(is_checked=False) as kit:
+        names = kit.migrate(
+            lambda name: print(f"applied {name}", flush=True), is_the_library=is_the_library
+        )
     if not names:
         print("nothing to apply")
+    if is_the_library:
+        print("this database is the library now")
 
 
 @app.command()
@@ -102,11 +113,15 @@ def reconcile(
     apply: Annotated[
         str, typer.Option(help="mend: to-table or to-cloudinary; unset only tells")
     ] = "",
+    all_gone: Annotated[
+        bool, typer.Option("--all-gone", help="that most assets are gone is no mistake")
+    ] = False,
 ) -> None:
     """Compare Cloudinary with the table, and mend the differences with --apply.
 
     Status 0: nothing differs, or all is mended. 1: something differs, or was refused.
-    2: an error. 3: the budget or the account's limit was spent; run it again to go on.
+    2: an error. 3: the budget or the account's limit was spent; run it again to go on, or, where
+    the budget was 0, with one.
     """
     if apply not in ("", "to-table", "to-cloudinary"):
         raise typer.BadParameter("give to-table or to-cloudinary", param_hint="--apply")
@@ -127,7 +142,7 @@ def reconcile(
         is_mended, is_stopped = not plan.differences, not plan.is_complete
         if apply and plan.differences:
             report = plan.apply("to_table" if apply == "to-table" else "to_cloudinary",
-                                dry_run=False)  # fmt: skip
+                                dry_run=False, all_gone=all_gone)  # fmt: skip
             print(report)
             is_mended = report.is_complete
             is_stopped = is_stopped or report.is_stopped
@@ -205,13 +220,6 @@ def embedded_run(context: typer.Context) -> None:
     raise typer.Exit(status)
 
 
-def connect_quietly() -> MediaToolkit:
-    """`connect` without the warning of pending migrations: the commands here tell of them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return connect()
-
-
 def main() -> None:
     """The console script: expected errors are one line on stderr and status 2."""
     try:
@@ -242,10 +250,13 @@ def _parameters(given: list[str]) -> dict[str, str | list[str]]:
         name, equals, value = text.partition("=")
         if not equals:
             raise typer.BadParameter(f"{text!r} is not name=value", param_hint="--param")
-        if name.endswith("[]"):
-            many = found.setdefault(name[:-2], [])
-            assert isinstance(many, list)
-            many.append(value)
+        is_list = name.endswith("[]")
+        name = name.removesuffix("[]")
+        if isinstance(found.get(name, [] if is_list else ""), list) != is_list:
+            raise typer.BadParameter(f"{name} is given as one value and as a list",
+                                     param_hint="--param")  # fmt: skip
+        if is_list:
+            found[name] = [*found.get(name, []), value]
         else:
             found[name] = value
     return found

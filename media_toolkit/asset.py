@@ -130,7 +130,7 @@ class Asset:
         raw.pop("signature", None)
         raw.pop("api_key", None)
         # Accounts with dynamic folders answer asset_folder, with fixed folders the id's path is it.
-        folder = response.get("asset_folder") or response.get("folder")
+        folder = read_text(response.get("asset_folder") or response.get("folder") or "")
         return cls(
             public_id=public_id,
             media_url=url,
@@ -146,7 +146,7 @@ class Asset:
             bytes=read_whole(response.get("bytes")),
             tags=read_tags(response.get("tags")),
             context=flat_context(response.get("context")),
-            folder=folder or public_id.rpartition("/")[0],
+            folder=folder.strip("/") or public_id.rpartition("/")[0].strip("/"),
             original_filename=response.get("original_filename"),
             etag=response.get("etag"),
             phash=response.get("phash"),

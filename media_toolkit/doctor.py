@@ -12,12 +12,13 @@ from typing import Literal
 import sqlalchemy as sa
 
 from media_toolkit.cloud.client import CloudClient
+from media_toolkit.cloud.origin import cloud_of, other_cloud
 from media_toolkit.cloud.signing import sign_parameters
 from media_toolkit.connection_string import host_of
 from media_toolkit.errors import Forbidden, MediaToolkitError
 from media_toolkit.identity import Identity
-from media_toolkit.settings import Settings
-from media_toolkit.store import migrations, routes
+from media_toolkit.settings import CloudAccount, Settings
+from media_toolkit.store import migrations, place, routes
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import our_errors
 
@@ -30,6 +31,10 @@ _CELL = "<td style='text-align:left'>"
 _GRANT = sa.text(
     "SELECT 'GRANT media_toolkit_app TO \"' || replace(session_user, '\"', '\"\"') || '\"'"
 )
+_NEWEST = sa.text("""
+SELECT media_url FROM cloudinary_files WHERE deleted_at IS NULL
+ORDER BY upload_timestamp DESC, id DESC LIMIT 20
+""")
 _MARKS: dict[State, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
@@ -106,10 +111,10 @@ def diagnose(
     def table() -> Finding:
         if settings.may_be_apart:
             routes.check_together(database)
-        if lacks := migrations.lacking(database, settings.policy):
+        if lacks := migrations.lacking(database, settings.policy, is_counted=True):
             said, remedies = zip(*lacks, strict=True)
             return Finding("table", "warning", "; ".join(said), "; ".join(dict.fromkeys(remedies)))
-        return _table_as(database, identity)
+        return _table_as(database, identity, account)
 
     checks: dict[str, Callable[[], Finding]] = {
         "signing": signatures,
@@ -125,7 +130,7 @@ def diagnose(
     return Diagnosis(findings)
 
 
-def _table_as(database: Database, identity: Identity) -> Finding:
+def _table_as(database: Database, identity: Identity, account: CloudAccount) -> Finding:
     """Whether the login of DATABASE_URL may work on the table, which is migrated."""
     try:
         with database.begin(identity) as connection:
@@ -133,10 +138,24 @@ def _table_as(database: Database, identity: Identity) -> Finding:
                 said = "cloudinary_files is read by a login outside the role media_toolkit_app"
                 return Finding("table", "ok", said)
             policy = connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
+            urls = connection.scalars(_NEWEST).all()
+            is_copy = place.is_copy(connection)
     except Forbidden as error:
         with our_errors(), database.engine.connect() as connection:
             grant = connection.scalar(_GRANT)
         return Finding("table", "error", error.message, f"as the owner: {grant}")
+    doubts: list[tuple[str, str]] = []
+    others = [cloud for url in urls if (cloud := other_cloud(url, account))]
+    if others and len(others) == sum(cloud_of(url) is not None for url in urls):
+        said = f"the newest rows are of the cloud {others[0]}, and {account.cloud_name} is in use"
+        doubts.append((said, "set CLOUDINARY_URL and DATABASE_URL of one library"))
+    if is_copy:
+        said = f"{place.COPIED}: purge destroys nothing"
+        doubts.append((said, f"if this is the library now: {place.WORD}"))
+    if doubts:
+        details, hints = zip(*doubts, strict=True)
+        more = "; docs/branches.md says more"
+        return Finding("table", "warning", "; ".join(details), "; ".join(hints) + more)
     return Finding("table", "ok", f"cloudinary_files is up to date, with the policy {policy}")
 
 

@@ -20,7 +20,7 @@ MediaToolkitError
 │   └── Unavailable          Postgres could not be reached
 ├── FilterError              an unknown filter word or a value that cannot be read
 ├── IngestError              the source of an import cannot be read at all
-└── TransformationError      an unknown preset, or parameters Cloudinary does not know
+└── TransformationError      an unknown preset, or words that the SDK does not know
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def listed(things: Iterable[object], most: int = 10, joint: str = ", ") -> str:
 
 class MediaToolkitError(Exception):
     """The root: `except MediaToolkitError` catches all that this package raises on purpose.
+
+    But for what Python itself has a name for (OSError, TypeError), and for pydantic's
+    ValidationError, a ValueError, of `UploadPolicy(…)` in your own code.
 
     Attributes:
         hint: what to do next, one sentence, or "".
@@ -202,6 +205,6 @@ class IngestError(MediaToolkitError):
 
 
 class TransformationError(MediaToolkitError, ValueError):
-    """Raised for an unknown preset or a transformation that Cloudinary would refuse."""
+    """Raised for an unknown preset, or a word that is none of the SDK's transformations."""
 
     http_status = 400

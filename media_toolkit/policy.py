@@ -21,6 +21,7 @@ _ALWAYS = frozenset({"allowed_formats", "context", "folder", "overwrite", "sourc
 _NAMING = frozenset(
     {"filename_override", "public_id", "public_id_prefix", "unique_filename", "use_filename"}
 )
+_PLACEHOLDER = re.compile(r"\{\w*\}")
 _CONTEXT_PAIR = re.compile(r"(?<!\\)\|")
 _CONTEXT_EQUALS = re.compile(r"(?<!\\)=")
 
@@ -29,7 +30,8 @@ class UploadPolicy(BaseModel):
     """What callers of `/generate-signature` may have. Frozen.
 
     The default forces nothing and lets nobody choose a name: a signature covers its timestamp
-    alone, as in Neon's guide. `{user_id}` in folder, tags and context is who asks.
+    alone, as in Neon's guide. `{user_id}` in folder, tags and context is who asks; another word
+    in braces is refused.
 
     Attributes:
         folder: where uploads go, e.g. "{user_id}"; a caller may ask for a folder below it.
@@ -60,6 +62,15 @@ class UploadPolicy(BaseModel):
     @classmethod
     def _lower_case(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower().lstrip(".") for name in formats)
+
+    @field_validator("folder", "tags", "context", mode="after")
+    @classmethod
+    def _no_other_placeholder(cls, value: Any) -> Any:
+        texts = value.values() if isinstance(value, Mapping) else value
+        names = _PLACEHOLDER.findall("\n".join([texts] if isinstance(texts, str) else texts))
+        if unknown := sorted(set(names) - {"{user_id}"}):
+            raise ValueError(f"names {', '.join(unknown)}; the only placeholder is {{user_id}}")
+        return value
 
     @property
     def forces_nothing(self) -> bool:

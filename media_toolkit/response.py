@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ _SHOWN = 100
 def flat_context(context: Any) -> dict[str, str]:
     """`{"custom": {...}}`, as Cloudinary answers, or a plain mapping → a flat dict of strings.
 
+    A key that is called `custom` and holds no mapping is one like others.
+
     Raises:
         TypeError: it is no mapping.
     """
@@ -25,8 +28,16 @@ def flat_context(context: Any) -> dict[str, str]:
         return {}
     if not isinstance(context, Mapping):
         raise TypeError("not a mapping")
-    inner = context.get("custom", context)
-    return {str(key): str(value) for key, value in inner.items() if value is not None}
+    custom = context.get("custom")
+    inner = custom if isinstance(custom, Mapping) else context
+    return {str(key): context_text(value) for key, value in inner.items() if value is not None}
+
+
+def context_text(value: Any) -> str:
+    """A value of a context as the text that it is kept as: text as it is, all else as JSON."""
+    if isinstance(value, bool | list | tuple | Mapping):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def read_tags(value: Any) -> tuple[str, ...]:
@@ -100,6 +111,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "duration": (read_seconds, "a number"),
     "tags": (read_tags, "a list of text"),
     "context": (flat_context, "a mapping"),
+    "asset_folder": (read_text, "text"),
+    "folder": (read_text, "text"),
     "created_at": (read_moment, "a moment like 2026-01-31T12:00:00Z"),
     "secure_url": (lambda url: extension(read_text(url)), "a URL"),
     "url": (lambda url: extension(read_text(url)), "a URL"),

@@ -358,11 +358,10 @@ def _explain(error: ValidationError) -> SettingsError:
         inner = ".".join(str(part) for part in item["loc"][1:])
         said = item["msg"].removeprefix("Value error, ")
         told.append(" ".join(filter(None, (name, inner, said))))
-    return SettingsError(
-        "; ".join(told),
-        hint="set it in the environment or in .env, or unset all of it to use the embedded stack",
-        ids=tuple(names),
-    )
+    hint = "set it in the environment or in .env, or unset all of it to use the embedded stack"
+    if all(name.startswith("MEDIA_TOOLKIT_") for name in names):
+        hint = "mend it in the environment or in .env, or leave it unset"
+    return SettingsError("; ".join(told), hint=hint, ids=tuple(names))
 
 
 def _words(listed: str) -> list[str]:

@@ -31,6 +31,7 @@ GRANT USAGE ON SCHEMA media_toolkit_rules TO PUBLIC;
 
 GRANT SELECT ON cloudinary_files_history, cloudinary_files_counts, cloudinary_files_tagged,
     cloudinary_files_totals, media_toolkit_migrations, media_toolkit_policy TO media_toolkit_app;
+GRANT SELECT ON media_toolkit_place TO PUBLIC;
 GRANT SELECT ON upload_intents TO media_toolkit_app;
 GRANT SELECT, UPDATE, DELETE ON reconcile_runs TO media_toolkit_app;
 GRANT INSERT (user_id, scope) ON reconcile_runs TO media_toolkit_app;

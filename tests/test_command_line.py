@@ -25,6 +25,16 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize("given", [("a=1", "a[]=2"), ("a[]=2", "a=1")])
+def test_a_parameter_that_is_one_value_and_a_list_is_no_parameter(given: tuple[str, str]) -> None:
+    first, second = given
+    told = "Invalid Signature x. String to sign - 'a=1'."
+    shown = run("doctor", "--param", first, "--param", second, "--signature", told)
+    assert shown.returncode == 2
+    assert "one value and as a list" in " ".join(shown.stderr.replace("│", "").split())
+    assert "Traceback" not in shown.stderr
+
+
 def test_half_an_account_is_one_line_that_names_what_is_missing() -> None:
     shown = run("doctor", CLOUDINARY_CLOUD_NAME="demo", CLOUDINARY_API_KEY="1234")
     assert shown.returncode == 2

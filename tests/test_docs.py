@@ -132,6 +132,7 @@ def test_the_upload_policy_works_as_docs_security_shows(settings: mt.Settings) -
     [
         *("README.md", "docs/guide.md", "docs/embedded.md", "docs/store.md", "sql/README.md"),
         *("docs/reconcile.md", "docs/reading.md", "docs/security.md", "docs/signatures.md"),
+        "docs/branches.md",
     ],
 )
 def test_every_link_to_a_file_leads_somewhere(page: str) -> None:

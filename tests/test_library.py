@@ -60,6 +60,18 @@ def test_labels_are_changed_on_both_sides(kit: mt.MediaToolkit, horse: mt.Asset)
     assert in_cloudinary(kit, horse).get("tags", []) == []
 
 
+def test_a_context_is_kept_as_json_however_it_came_and_found_by_its_value(
+    kit: mt.MediaToolkit,
+) -> None:
+    new = {"is_new": True, "sizes": [1, 2], "nothing": None}
+    asset = kit.upload(b"text", resource_type="raw", public_id="t.txt", context=new)
+    assert asset.context == {"is_new": "true", "sizes": "[1, 2]"}
+    assert kit.count(context={"is_new": True, "sizes": [1, 2]}) == 1
+    (edited,) = kit.edit(asset, context={"is_new": False})
+    assert edited.context == {"is_new": "false", "sizes": "[1, 2]"}
+    assert in_cloudinary(kit, edited)["context"] == {"custom": edited.context}
+
+
 def test_a_key_of_the_context_that_is_none_is_removed_on_both_sides(
     kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
 ) -> None:
@@ -204,7 +216,7 @@ def test_a_rename_onto_a_name_of_the_table_alone_is_refused_before_cloudinary_is
     assert in_cloudinary(kit, horse)
     assert "a later purge" in told.value.hint
     kit.delete("rocket")
-    kit.purge("0m")
+    kit.purge("0h")
     assert kit.rename(horse, "rocket").public_id == "rocket"
 
 
@@ -218,14 +230,14 @@ def test_a_purge_destroys_the_asset_and_not_who_has_its_name_by_now(
     kit._client.rename("rocket", "horse")
     kit._client.destroy("gone")
     with pytest.raises(mt.Conflict, match="image/upload/horse; 1 others purged") as told:
-        kit.purge("0m")
+        kit.purge("0h")
     assert "kit.restore and kit.reconcile" in told.value.hint
     assert kit._client.resource("horse")["asset_id"] == rocket.asset_id
     assert kit._client.resource("old horse")["asset_id"] == horse.asset_id
     kit.restore("horse")
     kit.reconcile(progress=False).apply(dry_run=False, progress=False)
     kit.delete("old horse")
-    assert kit.purge("0m") == 1
+    assert kit.purge("0h") == 1
     with pytest.raises(mt.NotFound):
         kit._client.resource("old horse")
 
@@ -236,7 +248,7 @@ def test_a_purge_destroys_the_asset_under_a_name_that_its_row_had(
     renamed = kit.rename(horse, "mare")
     kit._client.rename("mare", "horse")
     kit.delete(renamed)
-    assert kit.purge("0m") == 1
+    assert kit.purge("0h") == 1
     with pytest.raises(mt.NotFound):
         kit._client.resource("horse")
 
@@ -345,13 +357,15 @@ def test_a_purge_goes_on_by_itself_when_postgres_restarts(
         return is_destroyed
 
     monkeypatch.setattr(kit._client, "destroy", cut_off)
-    assert kit.purge("0m") == 2
+    assert kit.purge("0h") == 2
     assert not is_delivered(horse.media_url)
     assert not is_delivered(other.media_url)
     assert kit.sql("SELECT count(*) AS n FROM cloudinary_files")["n"].item() == 0
 
 
-@pytest.mark.parametrize("age", ["30", "d", "-1d", "3 days", "", None])
+@pytest.mark.parametrize(
+    "age", ["30", "d", "-1d", "3 days", "", None, "6m", timedelta(days=-1), timedelta.min]
+)
 def test_what_is_no_age_purges_nothing(kit: mt.MediaToolkit, age: str) -> None:
     with pytest.raises(mt.FilterError, match="not an age"):
         kit.purge(age)
@@ -396,6 +410,16 @@ MISTAKES: dict[str, Callable[[mt.MediaToolkit], object]] = {
     "purge of all time": lambda kit: kit.purge("9" * 40 + "d"),
     "query of a list": lambda kit: kit.query([]),  # type: ignore[arg-type]
     "query of too many": lambda kit: kit.query("largest", limit=2**70),
+    "intents of half a row": lambda kit: kit.intents(limit=1.5),  # type: ignore[arg-type]
+    "intents of less than none": lambda kit: kit.intents(limit=-1),
+    "intents settled by a word": lambda kit: kit.intents(settled="x"),  # type: ignore[arg-type]
+    "intents of a number": lambda kit: kit.intents(user_id=5),  # type: ignore[arg-type]
+    "import by no thread": lambda kit: kit.ingest("sample_media", threads=0),
+    "import by a word": lambda kit: kit.ingest("sample_media", threads="x"),  # type: ignore[arg-type]
+    "query of half a row": lambda kit: kit.query("largest", limit=1.5),
+    "query of half a day": lambda kit: kit.query("recently_deleted", days=0.5),
+    "query of a word": lambda kit: kit.query("never_tagged", limit="x"),
+    "query of less than none": lambda kit: kit.query("never_tagged", limit=-1),
 }
 
 
@@ -412,6 +436,8 @@ def test_a_mistake_is_told_as_one(
 def test_what_only_looks_like_a_mistake_is_none(kit: mt.MediaToolkit, horse: mt.Asset) -> None:
     assert len(kit.page(limit=2**63 - 1).items) == len(kit.assets(limit=2**63 - 1)) == 1
     assert sum(map(len, kit.iter_assets(batch_size=2**40))) == 1
+    assert len(kit.query("largest", limit="1")) == len(kit.query("largest", limit=1.0)) == 1
+    assert kit.query("recently_deleted", days=2**62).empty
     assert kit.purge("9999999d") == kit.purge(timedelta.max) == 0
     assert kit.assets(columns="public_id")["public_id"].tolist() == ["horse"]
     answer = {**horse.raw, "version": 2**31, "context": {"custom": {"alt": None, "title": "x"}}}
@@ -431,7 +457,7 @@ def test_an_asset_that_another_table_refers_to_is_not_destroyed(
     try:
         kit.delete([kept, other])
         with pytest.raises(mt.Conflict, match=r"left .*: image/upload/horse; 1 others purged"):
-            kit.purge("0m")
+            kit.purge("0h")
         assert not is_delivered(other.media_url)
         kit.restore("horse")
         assert is_delivered(kept.media_url)
@@ -541,7 +567,7 @@ def test_a_purge_leaves_what_was_uploaded_again_and_reconcile_brings_it_back(
     time.sleep(1.1)  # a version is a second
     again = put(kit, "again/horse", sample_media / "rocket.jpg")
     with pytest.raises(mt.Conflict, match="left as they are: image/upload/again/horse; 0 others"):
-        kit.purge("0m")
+        kit.purge("0h")
     assert is_delivered(again["secure_url"])
     kit.reconcile(folder="again", progress=False).apply(dry_run=False, progress=False)
     assert kit.asset(first.asset_id).version == again["version"]
@@ -559,7 +585,7 @@ def test_what_a_policy_holds_is_not_destroyed(
     try:
         kit.delete([horse, other])
         with pytest.raises(mt.Conflict, match="image/upload/horse; 1 others"):
-            kit.purge("0m")
+            kit.purge("0h")
         assert is_delivered(horse.media_url)
     finally:
         with kit._database.direct() as connection:
@@ -724,7 +750,7 @@ def test_where_postgres_only_reads_nothing_is_done_in_cloudinary(
                 lambda acting=acting: acting.edit("horse", tags=["x"]),
                 lambda acting=acting: acting.rename("horse", "pony"),
                 lambda acting=acting: acting.delete("horse"),
-                lambda acting=acting: acting.purge("0m"),
+                lambda acting=acting: acting.purge("0h"),
                 lambda acting=acting: acting.sign_upload(public_id="signed"),
                 lambda acting=acting: acting.reconcile(progress=False),
             ):
@@ -734,3 +760,29 @@ def test_where_postgres_only_reads_nothing_is_done_in_cloudinary(
         with pytest.raises(mt.StoreError, match=r"kit\.sql only reads"):
             reader.sql("SELECT id FROM cloudinary_files FOR UPDATE")
     assert kit._client.listing(ListingScope()).items == before
+
+
+def test_a_postgres_that_turns_read_only_is_noticed_before_cloudinary_is_asked(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path
+) -> None:
+    name = "SELECT format('ALTER DATABASE %I ', current_database())"
+    with kit._database.direct() as connection:
+        alter = connection.scalar(sa.text(name))
+        connection.exec_driver_sql(f"{alter} SET default_transaction_read_only = on")
+    try:
+        kit._database.engine.dispose()
+        time.sleep(1.1)
+        for change in (
+            lambda: kit.upload(sample_media / "rocket.jpg", public_id="rocket"),
+            lambda: kit.ingest(sample_media, progress=False),
+            lambda: kit.edit("horse", tags=["x"]),
+        ):
+            with pytest.raises(mt.StoreError, match="takes no changes here"):
+                change()
+    finally:
+        with kit._database.direct() as connection:
+            connection.exec_driver_sql("SET transaction_read_only = off")
+            connection.exec_driver_sql(f"{alter} RESET default_transaction_read_only")
+    with pytest.raises(mt.NotFound):
+        kit._client.explicit("rocket")
+    assert sorted(in_cloudinary(kit, horse)["tags"]) == ["a", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -167,9 +168,17 @@ def test_settings_read_it_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
         folder="{user_id}", allowed_formats=("jpg",)
     )
     assert mt.Settings(upload_policy=STRICT).upload_policy == STRICT
-    for wrong, said in (("{", "not JSON"), ('{"max_byte": 1}', "max_byte"), ("[]", "dictionary")):
+    unreadable = {
+        "{": "not JSON",
+        '{"max_byte": 1}': "max_byte",
+        "[]": "dictionary",
+        '{"folder": "{nope}/{user_id}"}': "folder names {nope}; the only",
+        '{"tags": ["a", "{user}"]}': "tags names {user}",
+        '{"context": {"by": "{}"}}': "context names {}",
+    }
+    for wrong, said in unreadable.items():
         monkeypatch.setenv("MEDIA_TOOLKIT_UPLOAD_POLICY", wrong)
-        with pytest.raises(mt.SettingsError, match=said) as told:
+        with pytest.raises(mt.SettingsError, match=re.escape(said)) as told:
             mt.Settings()
         assert "MEDIA_TOOLKIT_UPLOAD_POLICY" in str(told.value)
 

@@ -27,9 +27,11 @@ def told(**fields: Any) -> dict[str, Any]:
         *(("version", value) for value in ("v1", "1.5", math.nan)),
         *(("duration", value) for value in ("long", math.nan, math.inf, [1])),
         *(("created_at", value) for value in ("someday", 5, pd.NaT, date(2026, 3, 1))),
-        *(("context", value) for value in ("alt=x", ["alt=x"], {"custom": "alt=x"}, math.nan)),
+        *(("context", value) for value in ("alt=x", ["alt=x"], math.nan)),
         *(("tags", value) for value in ("a", b"a", {"a": 1}, 5, [["a"]])),
         *(("public_id", value) for value in (math.nan, pd.NA)),
+        ("asset_folder", math.nan),
+        ("folder", pd.NA),
         ("secure_url", math.nan),
         ("secure_url", "https://[half"),
         ("resource_type", math.nan),
@@ -77,6 +79,40 @@ def test_numbers_that_are_whole_are_read_whatever_has_them() -> None:
 def test_a_moment_may_be_text_or_a_datetime_and_is_utc_unless_it_says_so(moment: Any) -> None:
     read = mt.Asset.from_response(told(created_at=moment), "ana")
     assert read.created_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("context", "read"),
+    [
+        ({"custom": {"alt": "x", "n": None}}, {"alt": "x"}),
+        ({"custom": "yes", "alt": "x"}, {"custom": "yes", "alt": "x"}),
+        ({"b": True, "n": 1, "f": 1.5}, {"b": "true", "n": "1", "f": "1.5"}),
+        (
+            {"d": {"a": [1, "ü", None]}, "l": [False]},
+            {"d": '{"a": [1, "ü", null]}', "l": "[false]"},
+        ),
+    ],
+)
+def test_a_context_is_text_and_what_is_none_as_json(context: Any, read: dict[str, str]) -> None:
+    assert mt.Asset.from_response(told(context=context), "ana").context == read
+
+
+def test_a_context_is_found_by_the_values_that_were_saved(kit: mt.MediaToolkit) -> None:
+    kit.save_many([told(context={"custom": "yes", "is_new": True, "sizes": [1, 2]})])
+    for found in ({"is_new": True}, {"is_new": "true"}, {"sizes": [1, 2]}, {"custom": "yes"}):
+        assert kit.count(context=found) == 1, found
+
+
+def test_a_folder_is_found_however_many_slashes_stand_around_it(kit: mt.MediaToolkit) -> None:
+    kit.save_many(
+        [
+            told(public_id="one", asset_folder="/shop/"),
+            told(public_id="two", folder="shop/new/"),
+            told(public_id="/shop/three"),
+            told(public_id="shop/four", asset_folder="/"),
+        ]
+    )
+    assert kit.count(folder="/shop") == kit.count(folder="shop") == 4
 
 
 def test_datetimes_are_saved_and_read_back(kit: mt.MediaToolkit) -> None:

@@ -280,3 +280,9 @@ def test_every_variable_stands_in_the_example_file_and_no_other() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     named = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
     assert {name for name in named if name.isupper()} == set(VARIABLES)
+
+
+def test_the_hint_for_a_wrong_setting_of_ours_speaks_of_no_account() -> None:
+    with pytest.raises(SettingsError, match="MEDIA_TOOLKIT_POLICY") as told:
+        Settings(policy="foo")
+    assert "embedded" not in told.value.hint

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeAlias
 
 from media_toolkit.errors import InvalidName
+from media_toolkit.response import context_text
 
 TagCommand: TypeAlias = Literal["add", "remove", "replace", "remove_all"]
 
@@ -96,7 +97,7 @@ def context_changes(context: Mapping[str, Any] | None) -> tuple[dict[str, str], 
         if value is None:
             unset.append(name)
             continue
-        values[name] = str(value)
+        values[name] = context_text(value)
         _check_text(f"context {name!r}", values[name])
         if _MISREAD_IN_VALUE.search(values[name]):
             _refuse(f"context {name!r}", values[name], "has a backslash before =, | or its end")

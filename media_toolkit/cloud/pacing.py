@@ -65,7 +65,9 @@ class AdminBudget:
             if self.spent >= self.calls:
                 raise BudgetSpent(
                     f"the budget of {calls_in_words(self.calls)} is spent",
-                    hint="run it again to go on, or state a larger budget",
+                    hint="run it again to go on, or state a larger budget"
+                    if self.calls
+                    else "0 only estimates: state a budget to go on",
                 )
             raise BudgetSpent(
                 f"{self.remaining} of the account's {self.limit} Admin calls are left, which "

@@ -16,6 +16,7 @@ from typing import Any
 from cloudinary import utils as sdk
 
 from media_toolkit.errors import SignatureError, UploadError
+from media_toolkit.response import context_text
 from media_toolkit.settings import CloudAccount
 
 # Version 2 escapes `&` in values, so that a public_id cannot smuggle in another parameter.
@@ -85,7 +86,7 @@ def sign_upload(
 
 
 def serialize_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """Upload options → the strings that are both signed and sent.
+    """Upload options → the strings that are both signed and sent; a context as it is read back.
 
     Raises:
         UploadError: naming the options that Cloudinary's upload does not have.
@@ -97,6 +98,9 @@ def serialize_options(options: Mapping[str, Any]) -> dict[str, str]:
             hint="see https://cloudinary.com/documentation/image_upload_api_reference",
             ids=tuple(unknown),
         )
+    if isinstance(context := options.get("context"), Mapping):
+        known = {key: context_text(value) for key, value in context.items() if value is not None}
+        options = {**options, "context": known}
     built = sdk.cleanup_params(sdk.build_upload_params(**{"upload_preset": None, **options}))
     built.pop("timestamp", None)
     if options.get("source"):

@@ -71,11 +71,13 @@ class IngestReport:
         return [r for r in self.results if r.outcome == "skipped"]
 
     def to_frame(self) -> pd.DataFrame:
-        """Columns file, outcome, public_id, error, hint: one row a file."""
+        """Columns file, outcome, public_id, error, hint, all of text: one row a file."""
         import pandas as pd
 
         rows = [(r.label, r.outcome, r.public_id, r.error, r.hint) for r in self.results]
-        return pd.DataFrame(rows, columns=["file", "outcome", "public_id", "error", "hint"])
+        return pd.DataFrame(
+            rows, columns=["file", "outcome", "public_id", "error", "hint"], dtype="string"
+        )
 
     def __str__(self) -> str:
         counts = Counter(result.outcome for result in self.results)

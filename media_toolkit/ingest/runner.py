@@ -21,6 +21,7 @@ from media_toolkit.ingest.report import IngestReport, Result
 from media_toolkit.ingest.sources import Item, folder_items
 from media_toolkit.library.uploads import UNTIL_IMPORTED_S, Uploads
 from media_toolkit.store.assets import AssetStore
+from media_toolkit.store.filters import read_size
 
 ROWS_A_BATCH = 200
 # Until its row is there, nobody knows whose a file in Cloudinary is.
@@ -40,7 +41,7 @@ class Runner:
         self._uploads = uploads
         self._store = store
         self._identity = identity
-        self._threads = threads
+        self._threads = read_size("threads", threads)
         self._saved_at = 0.0
 
     def run(

@@ -12,6 +12,7 @@ from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.labels import Labels
 from media_toolkit.cloud.names import check_name
+from media_toolkit.cloud.origin import other_cloud
 from media_toolkit.errors import (
     Conflict,
     InvalidName,
@@ -28,12 +29,11 @@ from media_toolkit.store.changes import AssetChanges, read_age
 from media_toolkit.store.saving import asked_again
 from media_toolkit.store.turns import Turns
 
-# https://cloudinary.com/documentation/image_upload_api_reference#tags
-_IDS_A_CALL = 1000
 _CALLS_AT_ONCE = 8
 # Of more, each look would take longer than the change.
 _LOOKED_AT = 100
-# Of a turn, in which nobody else changes them: seconds, also with a call for each asset.
+# Of a turn, in which nobody else changes them: seconds, also with a call for each asset. A call
+# takes 1,000: https://cloudinary.com/documentation/image_upload_api_reference#tags
 _A_TURN = 500
 _ASKED_A_TURN = 100
 
@@ -66,7 +66,8 @@ class Changes:
 
         Raises:
             Forbidden: an asset of another user; nothing was changed.
-            Conflict: another asset has the name by now (looked at for up to 100 at once).
+            Conflict: another asset has the name by now, or the row is of another cloud than the
+                one in use (looked at for up to 100 at once); nothing was changed.
             InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: Cloudinary does not have some; the others are changed.
             StoreError: Cloudinary has the change, the rows have not; the hint says so.
@@ -82,6 +83,7 @@ class Changes:
                 # Whoever had the turn before may have renamed or deleted some.
                 standing = self._rows.find(part, identity)
                 if not (edited or gone):
+                    self._refuse_other_clouds(rows)
                     self._refuse_successors(standing)
                 known = self._change_labels(standing, labels)
                 there = [asset for asset in standing if asset.identity in known]
@@ -106,7 +108,8 @@ class Changes:
 
         Raises:
             Forbidden: another user's. Conflict: the name is taken by another user's asset, or
-                by a row alone; or the asset's own has been taken by another.
+                by a row alone; or the asset's own has been taken by another; or the row is of
+                another cloud than the one in use.
             InvalidName, NotFound. UploadError: the name is taken in Cloudinary.
         """
         check_name("" if new_public_id is None else new_public_id)
@@ -134,16 +137,21 @@ class Changes:
         Raises:
             FilterError: no age. UploadError: Cloudinary failed; what is done stays done, and
                 the same call goes on. Conflict: some stay, and the others are done: rows of
-                other tables refer to them, a trigger holds them, they were uploaded again, or
-                their asset has a name in Cloudinary that the row never had.
+                other tables refer to them, a trigger holds them, they were uploaded again, they
+                are of another cloud, or their asset has a name that the row never had. Or all
+                stay, since this database is a copy, or was reset.
         """
         age, done = read_age(older_than), 0
         kept: dict[int, Asset] = {}
         elsewhere: list[Asset] = []
         unnamed: list[Asset] = []
+        apart: list[Asset] = []
 
         def destroy(asset: Asset) -> bool:
             try:
+                if self._is_elsewhere(asset):
+                    apart.append(asset)
+                    return False
                 there = self._where_it_is(asset)
                 if there is None:
                     return True
@@ -167,7 +175,7 @@ class Changes:
         if kept:
             raise Conflict(
                 f"left as they are: {listed(kept.values())}; {done} others purged",
-                hint=_why_kept(elsewhere, unnamed, len(kept)),
+                hint=_why_kept(elsewhere, unnamed, apart, len(kept)),
                 ids=tuple(asset.public_id for asset in kept.values()),
             )
         return done
@@ -199,6 +207,7 @@ class Changes:
                 hint="choose another name; kit.delete and a later purge free this one",
                 ids=(new_public_id,),
             )
+        self._refuse_other_clouds([row])
         self._refuse_successors([row])
         try:
             answer = self._client.rename(
@@ -243,6 +252,40 @@ class Changes:
         except NotFound:
             return None
         return None if found.get("placeholder") else Asset.from_response(found, asset.user_id)
+
+    def _refuse_other_clouds(self, rows: Sequence[Asset]) -> None:
+        """Another cloud's names are not ours to change.
+
+        Raises:
+            Conflict: naming some of them. Nothing was changed.
+        """
+        account = self._client.account
+        some = [row for row in rows if other_cloud(row.media_url, account)][:_LOOKED_AT]
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            found = [
+                row
+                for row, is_so in zip(some, pool.map(self._is_elsewhere, some), strict=True)
+                if is_so
+            ]
+        if found:
+            raise Conflict(
+                f"{listed(found)} is of the cloud {other_cloud(found[0].media_url, account)}, and"
+                f" {account.cloud_name} is in use",
+                hint="nothing was changed: set CLOUDINARY_URL to the account of these rows; where"
+                " their files have moved, docs/branches.md says how the rows follow",
+                ids=tuple(asset.public_id for asset in found),
+            )
+
+    def _is_elsewhere(self, asset: Asset) -> bool:
+        """Whether it is another cloud's: by its URL, unless the one in use has this very asset,
+        as after a change of the cloud's name."""
+        if other_cloud(asset.media_url, self._client.account) is None:
+            return False
+        try:
+            known = self._client.explicit(asset.public_id, asset.resource_type, asset.delivery_type)
+        except NotFound:
+            return True
+        return asset.asset_id is None or known.get("asset_id") != asset.asset_id
 
     def _refuse_successors(self, rows: Sequence[Asset]) -> None:
         """Cloudinary goes by names: one that another asset has by now is not to be changed.
@@ -311,9 +354,14 @@ class Changes:
         return set(known)
 
 
-def _why_kept(elsewhere: list[Asset], unnamed: list[Asset], kept: int) -> str:
-    """Why a purge left some; `elsewhere` and `unnamed` may have one twice, after a restart."""
+def _why_kept(elsewhere: list[Asset], unnamed: list[Asset], apart: list[Asset], kept: int) -> str:
+    """Why a purge left some; each list may have one twice, after a restart."""
     hints = []
+    if apart:
+        hints.append(
+            f"the URL of {listed(dict.fromkeys(map(str, apart)))} is of another cloud than the one"
+            " in use: docs/branches.md says what to do after a change of the account"
+        )
     if elsewhere:
         hints.append(
             f"in Cloudinary the asset_id of {listed(dict.fromkeys(map(str, elsewhere)))} has a name"
@@ -325,7 +373,7 @@ def _why_kept(elsewhere: list[Asset], unnamed: list[Asset], kept: int) -> str:
             f"{listed(dict.fromkeys(map(str, unnamed)))} names no asset in Cloudinary: the owner of"
             " the table can delete the row by SQL"
         )
-    if kept > len({asset.id for asset in (*elsewhere, *unnamed)}):
+    if kept > len({asset.id for asset in (*elsewhere, *unnamed, *apart)}):
         hints.append(
             "rows of other tables refer to these, or a trigger or policy holds them, or they were"
             " uploaded again since: kit.reconcile brings those back"
@@ -366,10 +414,8 @@ def _already_in_cloudinary(what: str) -> Iterator[None]:
 
 
 def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[Asset]]]:
-    """(resource_type, delivery_type) → assets, at most as many as one call takes."""
+    """(resource_type, delivery_type) → assets."""
     kinds: dict[tuple[str, str], list[Asset]] = {}
     for asset in assets:
         kinds.setdefault((asset.resource_type, asset.delivery_type), []).append(asset)
-    for kind, some in kinds.items():
-        for start in range(0, len(some), _IDS_A_CALL):
-            yield kind, some[start : start + _IDS_A_CALL]
+    yield from kinds.items()

@@ -18,7 +18,7 @@ _MOST_BARS, _MOST_COLOURS, _MOST_PERIODS = 20, 8, 400
 _PERIODS = {"h": "hour", "D": "day", "W": "week", "M": "month", "Q": "quarter", "Y": "year"}
 # Themes colour titles and axes, not text marks: those look at the background themselves.
 _INK = alt.ExprRef("luminance(background) < 0.4 ? 'white' : 'black'")
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def counts(frame: pd.DataFrame, by: str = "resource_type") -> alt.Chart | alt.LayerChart:
@@ -70,15 +70,20 @@ def sizes(frame: pd.DataFrame, by: str = "resource_type") -> alt.Chart:
     """
     title = f"Size of the originals by {_words(by)}"
     picked = _pick(frame, by, "bytes")
-    known = picked[pd.to_numeric(picked["bytes"]).gt(0).fillna(False).astype(bool)]
-    told = _told(len(known), len(picked), "size")
+    size = pd.to_numeric(picked["bytes"])
+    known = picked[size.gt(0).fillna(False).astype(bool)]
+    unknown = int(size.isna().sum())
+    empty = len(picked) - len(known) - unknown
+    # A logarithmic axis has no place for nought.
+    told = _told(len(known), (unknown, "without a size"), (empty, "of 0 bytes"))
     if known.empty:
         return _nothing(title, told)
     powers = np.log2(known["bytes"].astype("float64")).astype("int64")
     table, colour = _stacked(powers, known[by], _words(by))
     first, last = int(powers.min()), int(powers.max()) + 1
     names = {2**p: f"{2 ** (p % 10)} {_UNITS[p // 10]}" for p in range(first, last + 1)}
-    table["from"], table["to"] = 2 ** table["bin"], 2 ** (table["bin"] + 1)
+    # As floats: the largest end beyond 64 bits.
+    table["from"], table["to"] = 2.0 ** table["bin"], 2.0 ** (table["bin"] + 1)
     table["bin"] = table["from"].map(names) + " to " + table["to"].map(names)
     scale = alt.Scale(type="log", base=2, nice=False, domain=[2**first, 2**last])
     x = alt.X("from:Q", axis=_axis("size", names), scale=scale)
@@ -107,7 +112,7 @@ def uploads_over_time(frame: pd.DataFrame, by: str | None = None, every: str = "
         created = frame["created_at"].reset_index(drop=True)
         uploaded = pd.to_datetime(created, utc=True).fillna(uploaded)
     known = picked.assign(upload_timestamp=uploaded)[uploaded.notna()]
-    told = _told(len(known), len(picked), "time")
+    told = _told(len(known), (len(picked) - len(known), "without a time"))
     if known.empty:
         return _nothing(f"Uploads per {_PERIODS[every]}", told)
     times = known["upload_timestamp"].dt.tz_localize(None)
@@ -232,9 +237,10 @@ def _title(text: str, subtitle: str) -> alt.TitleParams:
     return alt.TitleParams(text, subtitle=subtitle, anchor="start")
 
 
-def _told(shown: int, given: int, fact: str) -> str:
-    left_out = f"; {given - shown:,} without a {fact} left out" if given > shown else ""
-    return f"{shown:,} asset{'' if shown == 1 else 's'}{left_out}"
+def _told(shown: int, *left_out: tuple[int, str]) -> str:
+    others = " and ".join(f"{count:,} {which}" for count, which in left_out if count)
+    told = f"; {others} left out" if others else ""
+    return f"{shown:,} asset{'' if shown == 1 else 's'}{told}"
 
 
 def _words(column: str) -> str:

@@ -13,8 +13,15 @@ from tqdm.auto import tqdm
 
 from media_toolkit.asset import Asset
 from media_toolkit.cloud.client import CloudClient
+from media_toolkit.cloud.origin import other_cloud
 from media_toolkit.cloud.pacing import AdminBudget, calls_in_words
-from media_toolkit.errors import FilterError, MediaToolkitError, NotFound, RateLimited
+from media_toolkit.errors import (
+    Conflict,
+    FilterError,
+    MediaToolkitError,
+    NotFound,
+    RateLimited,
+)
 from media_toolkit.identity import CLOUDINARY, Identity
 from media_toolkit.store.assets import AssetStore
 from media_toolkit.store.intent import Intent
@@ -36,6 +43,8 @@ _ACTIONS = {
     "differing": "update the row",
     "unsettled_intent": "settle the intent",
 }
+# So many rows whose assets are all gone are rather a wrong account, or a listing that was empty.
+_MANY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,8 @@ class Mender:
         dry_run: bool,
         budget: AdminBudget,
         progress: bool,
+        listed: int,
+        all_gone: bool,
     ) -> MendReport:
         """Do what `ReconcilePlan.apply` says; one difference that fails stops no other."""
         if direction not in get_args(Direction):
@@ -138,6 +149,8 @@ class Mender:
                 hint=f"known: {', '.join(get_args(Direction))}",
                 ids=(direction,),
             )
+        if direction == "to_table" and not all_gone:
+            self._refuse_to_hide_most(differences, listed)
         self._former = self._store.former_owners(
             [one.asset_id for one in differences if one.asset_id and not _is_of_the_row(one)],
             self._identity,
@@ -166,6 +179,33 @@ class Mender:
         report.calls = budget.spent - before
         return report
 
+    def _refuse_to_hide_most(self, differences: Sequence[Difference], listed: int) -> None:
+        """Raises Conflict for more than half of the rows compared, less those of another cloud."""
+        kinds = Counter(
+            "gone" if one.kind == "differing" and not _is_of_the_row(one) else one.kind
+            for one in differences
+            if not self._other_cloud(one)
+        )
+        gone = kinds["gone"] + kinds["only_in_table"]
+        there = listed - kinds["gone"] - kinds["only_in_cloudinary"]
+        if gone >= _MANY and gone > there:
+            account = self._client.account
+            raise Conflict(
+                f"the account {account.cloud_name} does not have the assets of {gone:,} of the"
+                f" {gone + there:,} rows that were compared; nothing was changed",
+                hint="kit.doctor() says whether CLOUDINARY_URL and DATABASE_URL belong together;"
+                " if these assets are gone, apply(all_gone=True) goes on, in a shell --all-gone",
+            )
+
+    def _other_cloud(self, one: Difference) -> str | None:
+        """The cloud that the row is of, where the one in use tells nothing about its asset."""
+        if one.row_id is None:
+            return None
+        if one.kind != "only_in_table" and one.row_asset_id == one.asset_id is not None:
+            # The same asset: the cloud has another name by now, or the URL was made by hand.
+            return None
+        return other_cloud(one.media_url, self._client.account)
+
     def _beforehand(self, one: Difference, action: str, intent: Intent | None) -> Mended | None:
         """What needs no look at Cloudinary: not in this direction, or not the caller's."""
         if not action:
@@ -173,6 +213,9 @@ class Mender:
         if one.user_id is not None and not self._identity.may_write(one.user_id):
             detail = f"belongs to {one.user_id}: for the owner or an admin"
             return Mended(one, action, "refused", detail)
+        if cloud := self._other_cloud(one):
+            detail = f"the row is of the cloud {cloud}, and {self._client.account.cloud_name} is"
+            return Mended(one, action, "refused", f"{detail} in use: docs/branches.md")
         owner, is_deleted = self._former.get(one.asset_id or "", (None, False))
         is_another = not _is_of_the_row(one)
         if is_another and owner is not None:

@@ -77,6 +77,7 @@ class ReconcilePlan:
         dry_run: bool = True,
         budget: int | None = None,
         progress: bool = True,
+        all_gone: bool = False,
     ) -> MendReport:
         """Mend the differences, each after a look at its asset; one Admin call a difference.
 
@@ -86,13 +87,22 @@ class ReconcilePlan:
                 table is right about tags, context and folder; nothing else is changed.
             dry_run: say what would be done, without a call and without a change.
             budget: Admin calls at most; what is left of the plan's unless given.
+            all_gone: that most assets are gone is no mistake.
 
         Raises:
-            FilterError: for another direction.
+            FilterError: for another direction. Conflict: most of the rows that were compared, and
+                20 at least, would be deleted; nothing was changed.
         """
         allowed = self.budget if budget is None else AdminBudget(budget, self.budget.wait_s)
         return self._mender.mend(
-            self.differences, self.intents, direction, dry_run, allowed, progress
+            self.differences,
+            self.intents,
+            direction,
+            dry_run,
+            allowed,
+            progress,
+            self.listed,
+            all_gone,
         )
 
     def __str__(self) -> str:

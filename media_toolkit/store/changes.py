@@ -22,6 +22,7 @@ from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 from media_toolkit.store.filters import read_name, read_size
 from media_toolkit.store.outage import is_of_data
+from media_toolkit.store.place import refuse_copy
 from media_toolkit.store.schema import files
 
 if TYPE_CHECKING:
@@ -209,6 +210,9 @@ class AssetChanges:
 
         Returns:
             Whether there was one to look at.
+
+        Raises:
+            Conflict: this database is a copy, or was reset.
         """
         values = {
             "age": older_than,
@@ -218,6 +222,7 @@ class AssetChanges:
         }
 
         def work(connection: sa.Connection) -> bool:
+            refuse_copy(connection)
             connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
             row = connection.execute(sa.text(_PURGEABLE), values).mappings().first()
             if row is None:
@@ -257,13 +262,15 @@ def read_age(age: str | timedelta) -> timedelta:
     """`"30d"`, `"12h"`, `"2w"` or a timedelta.
 
     Raises:
-        FilterError: for anything else.
+        FilterError: for anything else, also below zero.
     """
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if isinstance(age, timedelta):
-        return min(age, _OLDEST)
+    units = {"h": "hours", "d": "days", "w": "weeks"}
     number, unit = str(age)[:-1], str(age)[-1:]
     try:
+        if isinstance(age, timedelta):
+            if not age >= timedelta(0):
+                raise ValueError(age)
+            return min(age, _OLDEST)
         if unit not in units or not (number.isascii() and number.isdigit()):
             raise ValueError(age)
         # Postgres counts years from 4713 BC.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import weakref
@@ -50,6 +51,8 @@ _DEFAULTS = {
 POOL_TIMEOUT_S = 10
 # A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
 PATIENCE_S = 12.0
+# So long it is believed that Postgres takes changes: a failover may end at one that only reads.
+_TOLD_S = 1.0
 APP_ROLE = "media_toolkit_app"
 # Of a parent's, in a forked process: closed here, they would be closed there.
 _ABANDONED: list[ExitStack] = []
@@ -71,8 +74,12 @@ SELECT set_config('role', CASE
 """
 _ACT_AS = sa.text(_ACT.format(claims=":claims"))
 _ACT_AT_ONCE = _ACT.format(claims="%(claims)s")
+# What triggers keep knows nothing of a policy of the team's own that hides rows.
 _READS_KEPT = sa.text("""
 SELECT bool_and(coalesce(has_table_privilege(to_regclass(name), 'SELECT'), false))
+    AND NOT EXISTS (SELECT FROM pg_policy
+        WHERE polrelid = 'cloudinary_files'::regclass AND NOT polpermissive
+            AND polcmd IN ('r', '*'))
 FROM unnest(ARRAY['cloudinary_files_counts', 'cloudinary_files_totals', 'cloudinary_files_tagged',
                   'media_toolkit_policy']) AS name
 """)
@@ -112,8 +119,9 @@ class Database:
         self._pooled_url = pooled_url
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
-        self._is_read_only: bool | None = None
-        self._reads_kept: bool | None = None
+        self._is_read_only = False
+        self._told_at = -math.inf
+        self._reads_kept: tuple[bool, float] | None = None
         self._reads_own_alone: tuple[bool, float] | None = None
         forks.watch(self)
 
@@ -300,14 +308,17 @@ class Database:
             return self._retrying(once, is_away)
 
     def reads_kept(self, connection: sa.Connection) -> bool:
-        """Whether what triggers keep (counts, totals, rows by tag) may be read; asked once.
+        """Whether what triggers keep (counts, totals, rows by tag) may be read; asked now and then.
 
         A login outside the app's role may have been given the assets alone, and a database that
         waits for its migrations has not got all of it.
         """
-        if self._reads_kept is None:
-            self._reads_kept = bool(connection.scalar(_READS_KEPT))
-        return self._reads_kept
+        known = self._reads_kept
+        if known is not None and time.monotonic() - known[1] < _ASKED_AGAIN_S:
+            return known[0]
+        found = bool(connection.scalar(_READS_KEPT))
+        self._reads_kept = (found, time.monotonic())
+        return found
 
     def reads_own_alone(self, identity: Identity, connection: sa.Connection | None = None) -> bool:
         """Whether who is no admin sees no assets but their own; asked again now and then."""
@@ -323,12 +334,12 @@ class Database:
     def refuse_read_only(self, identity: Identity) -> None:
         """Say before Cloudinary is asked for a change that no row could follow.
 
-        Costs nothing where a transaction has told already that it may write.
+        Costs nothing where a transaction has told a moment ago that it may write.
 
         Raises:
             StoreError: the login or endpoint may only read. Unavailable: as `begin`.
         """
-        if self._is_read_only is not False:
+        if self._is_read_only or time.monotonic() - self._told_at > _TOLD_S:
             self.run(identity, lambda _: None)
         if self._is_read_only:
             raise StoreError(
@@ -374,7 +385,7 @@ class Database:
         connection = self.engine.connect()
         try:
             row = connection.execute(_ACT_AS, {"claims": _claims(identity)}).one()
-            self._is_read_only = bool(row.is_read_only)
+            self._is_read_only, self._told_at = bool(row.is_read_only), time.monotonic()
         except BaseException:
             connection.close()
             raise

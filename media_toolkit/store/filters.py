@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from media_toolkit.errors import FilterError
-from media_toolkit.response import shown
+from media_toolkit.response import context_text, shown
 from media_toolkit.store.schema import ASSET_COLUMNS, files, tagged
 
 _SORTABLE = {c.name: c for c in ASSET_COLUMNS if c.name not in ("tags", "context")}
@@ -50,7 +50,8 @@ class AssetFilter:
         tags: all of them. any_tags: at least one.
         folder: this folder and those below it.
         text: each word of it begins a word of public_id, filename, tags or context's values;
-            case does not matter; names are split at separators, capitals and digits.
+            case does not matter; names are split at separators, capitals and digits. Signs
+            that are no letter or digit are no words: alone they find nothing.
         uploaded_after (included), uploaded_before (excluded): datetime, date, ISO 8601 text,
             or numpy's and pandas' own; without a time zone it is UTC. A day, or another period,
             stands for its beginning.
@@ -133,7 +134,7 @@ class AssetFilter:
         context = {} if self.context is None else self.context
         if not isinstance(context, Mapping):
             raise FilterError(f"context is no mapping: {context!r}", ids=("context",))
-        return [(_text("context", k), _text("context", v)) for k, v in context.items()]
+        return [(_text("context", k), _context_value(v)) for k, v in context.items()]
 
     @property
     def words_of_context(self) -> str:
@@ -142,7 +143,7 @@ class AssetFilter:
         Only such as stand between spaces: by no reading are those anything but words.
         """
         values = self.context.values() if isinstance(self.context, Mapping) else ()
-        words = {word for value in values for word in str(value).split(" ") if word.isalnum()}
+        words = {w for value in values for w in context_text(value).split(" ") if w.isalnum()}
         longest = sorted((word for word in words if word.isascii()), key=len, reverse=True)
         return " ".join(longest[:_OF_CONTEXT])
 
@@ -269,11 +270,16 @@ def read_limit(limit: Any) -> int:
     Raises:
         FilterError: when it is no whole number, or below zero.
     """
-    number = _number("limit", limit)
-    if number < 0:
-        raise FilterError(f"limit is below zero: {number}", ids=("limit",))
     # One more is read, to see whether there is more.
-    return min(number, _MOST_ROWS)
+    return min(read_count("limit", limit), _MOST_ROWS)
+
+
+def read_count(name: str, value: Any) -> int:
+    """A whole number from zero on. Raises FilterError for anything else."""
+    number = _number(name, value)
+    if number < 0:
+        raise FilterError(f"{name} is below zero: {number}", ids=(name,))
+    return number
 
 
 def read_size(name: str, value: Any) -> int:
@@ -353,6 +359,12 @@ def _text(name: str, value: Any) -> str:
     return text
 
 
+def _context_value(value: Any) -> str:
+    """A value as contexts keep it. Raises FilterError as `_text`, for what is missing too."""
+    _text("context", value)
+    return _text("context", context_text(value))
+
+
 def has_words(
     typed: str, *, is_indexed: bool = True, words: sa.ColumnElement[Any] = WORDS
 ) -> sa.ColumnElement[bool]:
@@ -418,6 +430,8 @@ def _number(name: str, value: Any) -> int:
         is_whole = isinstance(value, str) or number == value
     except (TypeError, ValueError, OverflowError):
         is_whole = False
-    if not is_whole or not -(2**63) <= number < 2**63:
+    if not is_whole:
         raise FilterError(f"{name} is not a whole number: {value!r}", ids=(name,))
+    if not -(2**63) <= number < 2**63:
+        raise FilterError(f"{name} is beyond 64 bits, where numbers of Postgres end", ids=(name,))
     return number

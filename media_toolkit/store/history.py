@@ -50,17 +50,27 @@ SELECT old ->> 'asset_id' AS asset_id, user_id, old ->> 'deleted_at' IS NOT NULL
 FROM cloudinary_files_history
 WHERE id IN (SELECT media_toolkit_rules.last_told(CAST(:asset_ids AS text[])))
 """)
-# TRUNCATE can begin the ids anew: what was before the last purge but the final one is another's.
-_EVENTS = sa.text("""
+# TRUNCATE can begin the ids anew: what was before another asset's last purge is not of this one.
+# Rows that were put back from a backup are what they were.
+_IS = "coalesce({0} ->> 'asset_id', {0} ->> 'public_id')"
+_EVENTS = sa.text(f"""
+WITH events AS (
+    SELECT * FROM cloudinary_files_history WHERE file_id = :file
+), known AS (
+    SELECT coalesce(
+        (SELECT to_jsonb(f) FROM cloudinary_files AS f WHERE f.id = :file),
+        (SELECT old FROM events WHERE old IS NOT NULL ORDER BY id DESC LIMIT 1)) AS row
+)
 SELECT changed_at, changed_by, operation, old,
     CASE WHEN operation = 'purge' THEN NULL ELSE coalesce(
         lead(old) OVER (ORDER BY id),
-        (SELECT to_jsonb(f) FROM cloudinary_files AS f WHERE f.id = file_id)) END AS new
-FROM cloudinary_files_history AS h
-WHERE file_id = :file AND id > coalesce((
-    SELECT max(id) FROM cloudinary_files_history WHERE file_id = :file AND operation = 'purge'
-        AND id < (SELECT max(id) FROM cloudinary_files_history WHERE file_id = :file)), 0)
-ORDER BY h.id
+        (SELECT to_jsonb(f) FROM cloudinary_files AS f WHERE f.id = :file)) END AS new
+FROM events
+WHERE id > coalesce((
+    SELECT max(id) FROM events
+    WHERE operation = 'purge' AND {_IS.format("old")} <> (SELECT {_IS.format("row")} FROM known)
+), 0)
+ORDER BY id
 """)
 
 

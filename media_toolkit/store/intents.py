@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from media_toolkit import naming
 from media_toolkit.asset import Asset
-from media_toolkit.errors import StoreError
+from media_toolkit.errors import FilterError, StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
+from media_toolkit.store.filters import read_limit, read_name
 from media_toolkit.store.intent import (
     LEEWAY,
     SIGNED_BEFORE,
@@ -357,9 +358,16 @@ class IntentStore:
             public_id, parameters, asset_id, asset_public_id, asset_resource_type,
             asset_delivery_type, asset_version. id and asset_version are Int64, times are
             datetime64[us, UTC], parameters a dict, the rest str.
+
+        Raises:
+            FilterError: for a value that cannot be read.
         """
         import pandas as pd
 
+        if not isinstance(settled, bool | None):
+            raise FilterError(f"settled is not True, False or None: {settled!r}", ids=("settled",))
+        user_id = None if user_id is None else read_name("user_id", user_id)
+        limit = read_limit(limit)
         found = self._listed(identity, settled, user_id, limit)
         columns = {}
         for name in FRAME_COLUMNS:

@@ -70,7 +70,7 @@ _CLEAR = sa.text("DELETE FROM reconcile_listed WHERE run_id = :run_id")
 _COMPARE = sa.text("""
 WITH paired AS (
     SELECT l.*, f.id AS row_id, f.user_id,
-        f.asset_id AS row_asset_id, f.resource_type AS row_resource_type,
+        f.media_url, f.asset_id AS row_asset_id, f.resource_type AS row_resource_type,
         f.delivery_type AS row_delivery_type, f.public_id AS row_public_id,
         f.version AS row_version, f.etag AS row_etag, f.tags AS row_tags,
         f.context AS row_context, f.folder AS row_folder, f.deleted_at,
@@ -167,7 +167,7 @@ class Difference:
         kind: where it is, or `differing`.
         fields: of a differing one: asset_id, public_id, version, etag, tags, context, folder.
         user_id: the row's owner; None without a row.
-        row_id, row_version, row_asset_id: the row as it was compared.
+        row_id, row_version, row_asset_id, media_url: the row as it was compared.
         listed, row: field → value as listed and as in the table, for `fields`.
         asset: what the listing told; None for a row without an asset.
     """
@@ -184,6 +184,7 @@ class Difference:
     row_id: int | None = None
     row_version: int | None = None
     row_asset_id: str | None = None
+    media_url: str = ""
     asset: Asset | None = None
 
 
@@ -343,6 +344,7 @@ def _difference(row: Mapping[str, Any]) -> Difference:
         row_id=row["row_id"],
         row_version=row["row_version"],
         row_asset_id=row["row_asset_id"],
+        media_url=row["media_url"] or "",
         asset=_listed(row),
     )
 
@@ -358,4 +360,5 @@ def _missing(row: Mapping[str, Any]) -> Difference:
         row_id=row["row_id"],
         row_version=row["version"],
         row_asset_id=row["asset_id"],
+        media_url=row["media_url"],
     )

@@ -1,7 +1,6 @@
 """Applies `sql/migrations/NNNN_name.sql`: in order, each in one transaction, each once.
 
-Then the one of `sql/policies` that was chosen, and what a restore has lost: `sql/rights.sql`,
-`sql/role.sql` and `sql/owner.sql`.
+Then the one of `sql/policies` that was chosen, and what a restore has lost: `wholeness` tells it.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from media_toolkit.errors import Forbidden, StoreError
+from media_toolkit.store import wholeness
 from media_toolkit.store.adoption import check_adoptable
 from media_toolkit.store.database import Database
 from media_toolkit.store.outage import diagnosis, our_errors
-
-_HERE = Path(__file__).resolve()
-# A checkout keeps sql/ beside the package; a wheel carries it inside.
-SQL = next(p for p in (_HERE.parents[2] / "sql", _HERE.parents[1] / "sql") if p.is_dir())
+from media_toolkit.store.wholeness import SQL
 
 # Any number, the same for everybody who migrates this table.
 _LOCK_KEY = 0x6D74_6B69
@@ -52,17 +49,34 @@ _OUTSIDE = sa.text("""
 SELECT NOT coalesce(pg_has_role(to_regrole('media_toolkit_app'), CASE
     WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END), false)
 """)
-# What stands in the way of a migration's own look at the rows, or of its changes.
+# What stands in the way of a migration's own look at the rows, or of its changes; and row security
+# that was on once. Each of these tables came with it.
 _UNSETTLED = sa.text("""
-SELECT EXISTS (SELECT FROM pg_policy JOIN pg_class AS c ON c.oid = polrelid
-               WHERE polname = 'owner_of_the_table' AND NOT relowner = ANY(polroles)
-                   AND polrelid IN (to_regclass('cloudinary_files'),
-                                    to_regclass('cloudinary_files_history'),
-                                    to_regclass('upload_intents'))) AS owner,
+WITH guarded AS (
+    SELECT oid, relowner, relrowsecurity AND relforcerowsecurity AS is_forced,
+        relname !~ '^notification_' AS is_open_to_owner
+    FROM pg_class WHERE oid IN (
+        to_regclass('cloudinary_files'), to_regclass('cloudinary_files_history'),
+        to_regclass('upload_intents'), to_regclass('reconcile_runs'),
+        to_regclass('reconcile_listed'), to_regclass('notification_receipts'),
+        to_regclass('notification_marks'))
+), opened AS (
+    SELECT polrelid, relowner = ANY(polroles) AS is_sound FROM pg_policy
+    JOIN guarded ON guarded.oid = polrelid WHERE polname = 'owner_of_the_table'
+)
+SELECT EXISTS (SELECT FROM guarded WHERE NOT is_forced OR is_open_to_owner AND NOT EXISTS (
+        SELECT FROM opened WHERE polrelid = oid AND is_sound)) AS owner,
+    EXISTS (SELECT FROM opened WHERE NOT is_sound) AS names_another,
+    (SELECT relname FROM pg_class WHERE oid = to_regclass('cloudinary_files')
+     AND NOT relrowsecurity) IS NOT NULL AS is_open,
+    NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'user_id'
+                AND pronamespace = to_regnamespace('auth')) AS auth,
     EXISTS (SELECT FROM pg_class WHERE relreplident = 'd' AND oid IN (
         to_regclass('cloudinary_files_counts'), to_regclass('cloudinary_files_tagged'),
         to_regclass('cloudinary_files_totals'))) AS replication
 """)
+# From here on the tables are guarded.
+_FIRST_GUARDED = "0002_row_security"
 _HIDING = sa.text("""
 SELECT polname FROM pg_policy
 WHERE polrelid = to_regclass('cloudinary_files') AND NOT polpermissive AND polcmd IN ('*', 'r', 'w')
@@ -121,22 +135,43 @@ def pending(database: Database) -> list[Migration]:
     return [m for m in migrations() if m.name not in done]
 
 
-def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
+def lacking(
+    database: Database, policy: Policy | None, *, is_counted: bool = False
+) -> list[tuple[str, str]]:
     """What is not as `migrate` would leave it, and what to do: files that wait, another policy
     than `policy`, policies of others, rights that a restore has lost, files that were edited.
 
     Nothing where the login may not look: it could not migrate either.
+
+    Args:
+        is_counted: whether the rows are counted too, which reads the whole table, and held against
+            what is kept to count by, and against the sequences.
+
+    Raises:
+        StoreError: naming what is missing or disabled of what all migrations made; of a database
+            with other migrations, whether row security is off.
     """
     try:
         with database.direct() as connection:
             done, held = _applied(connection), _policy(connection)
             rights = connection.execute(_GRANTED).first() if done else None
-            is_anothers = done and connection.execute(_UNSETTLED).one().owner
+            unsettled = connection.execute(_UNSETTLED).one()
+            is_of_now = _is_of_now(done)
+            lacks = wholeness.flaws(connection) if is_of_now else []
+            wholeness.check(lacks)
+            # Else its owner sees no rows to count.
+            if is_counted and is_of_now and not unsettled.owner:
+                wholeness.check_counted(connection)
             others = ", ".join(connection.scalars(_OF_OTHERS)) if done else ""
     except Forbidden:
         return []
     run = "run: python -m media_toolkit migrate"
-    found = []
+    if _FIRST_GUARDED in done and unsettled.is_open:
+        raise StoreError(
+            "row security of cloudinary_files is off: users read and change each other's rows",
+            hint=run,
+        )
+    found = [(str(flaw), run) for flaw in lacks]
     if edited := _edited(done):
         found.append((f"edited after it had been applied: {', '.join(edited)}", "restore the file"))
     if waiting := [m.name for m in migrations() if m.name not in done]:
@@ -150,7 +185,7 @@ def lacking(database: Database, policy: Policy | None) -> list[tuple[str, str]]:
     if rights is not None and not rights.reads:
         said = "media_toolkit_app has no rights on cloudinary_files, as after a restore without it"
         found.append((said, run))
-    if is_anothers:
+    if done and unsettled.names_another:
         said = "the policies of cloudinary_files name another owner than it has, as after a restore"
         found.append((said, run))
     if rights is not None and rights.creates:
@@ -163,18 +198,21 @@ def migrate(
     database: Database,
     policy: Policy | None = None,
     on_applied: Callable[[str], object] = lambda _: None,
+    *,
+    is_counted: bool = False,
 ) -> list[str]:
-    """Apply what is pending; returns the names applied by this call.
+    """Apply what is pending, and mend what is missing or disabled; the names of all that.
 
     Args:
         policy: who may read; the one that holds already unless given, at first `team`.
         on_applied: told each name once it stands, since a large table takes a minute.
+        is_counted: whether the rows are counted too, as in `lacking`, and wrong numbers mended.
 
     Two at once apply each file once: the second waits at an advisory lock.
 
     Raises:
         StoreError: when a file that was applied has been edited since, or SQL fails;
-            the failed file leaves nothing behind.
+            the failed file leaves nothing behind. When a table or column is gone.
     """
     names: list[str] = []
     while True:
@@ -189,10 +227,11 @@ def migrate(
                 check_adoptable(connection)
             elif connection.scalar(_OUTSIDE):
                 _run(connection, "role", _text("role"))
-            applied_now = _put_right(connection)
-            if todo is None:
-                applied_now += _settle(connection, policy)
-            else:
+            applied_now = _put_right(connection, _FIRST_GUARDED in done)
+            is_settled = todo is None and not applied_now
+            if is_settled:
+                applied_now = _settle(connection, policy, is_counted)
+            elif todo is not None:
                 _check_unhidden(connection)
                 _run(connection, f"migration {todo.name}", todo.sql)
                 connection.execute(
@@ -205,19 +244,20 @@ def migrate(
         for name in applied_now:
             on_applied(name)
         names += applied_now
-        if todo is None:
+        if is_settled:
             return names
 
 
-def _put_right(connection: sa.Connection) -> list[str]:
-    """What a migration would stumble over; ["owner"] where the database has another one now."""
+def _put_right(connection: sa.Connection, is_guarded: bool) -> list[str]:
+    """What a migration would stumble over, and row security, which stays whatever fails after it:
+    `auth` and `owner`, where they were run."""
     found = connection.execute(_UNSETTLED).one()
     if found.replication:
         _run(connection, "replication", _text("replication"))
-    if not found.owner:
-        return []
-    _run(connection, "owner", _text("owner"))
-    return ["owner"]
+    names = [name for name in ("auth", "owner") if is_guarded and found._mapping[name]]
+    for name in names:
+        _run(connection, name, _text(name))
+    return names
 
 
 def _check_unhidden(connection: sa.Connection) -> None:
@@ -245,24 +285,58 @@ def _policy(connection: sa.Connection) -> str | None:
     return connection.scalar(sa.text("SELECT name FROM media_toolkit_policy"))
 
 
-def _settle(connection: sa.Connection, wanted: Policy | None) -> list[str]:
-    """Under the lock: the app's rights where they are lost, the policy unless it holds as it is."""
-    names = []
-    if not connection.execute(_GRANTED).one().reads:
+def _settle(connection: sa.Connection, wanted: Policy | None, is_counted: bool) -> list[str]:
+    """Under the lock: what is not whole, the app's rights where they are lost, the policy unless
+    it holds as it is."""
+    lacks = wholeness.flaws(connection) if _is_of_now(_applied(connection)) else []
+    names = _mend(connection, lacks, is_counted)
+    held = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_policy")).first()
+    # At first there is none of sql/policies yet.
+    is_bare = held is not None and any(flaw.is_of_rights for flaw in lacks)
+    if is_bare or not connection.execute(_GRANTED).one().reads:
         _run(connection, "rights", _text("rights"))
         _run(connection, "owner", _text("owner"))
         names.append("rights")
-    held = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_policy")).first()
     name = f"policies/{wanted or (held.name if held else 'team')}"
     text = _text(name)
     row = {"n": name.partition("/")[2], "c": hashlib.sha256(text.encode()).hexdigest()}
-    if names or held is None or (held.name, held.checksum) != (row["n"], row["c"]):
+    if "rights" in names or held is None or (held.name, held.checksum) != (row["n"], row["c"]):
         _run(connection, name, text)
         connection.execute(sa.text("DELETE FROM media_toolkit_policy"))
         connection.execute(
             sa.text("INSERT INTO media_toolkit_policy (name, checksum) VALUES (:n, :c)"), row
         )
         names.append(name)
+    return names
+
+
+def _mend(connection: sa.Connection, lacks: list[wholeness.Flaw], is_counted: bool) -> list[str]:
+    """Make again what can be, and put right what is; its names."""
+    if any(flaw.is_lost for flaw in lacks):
+        wholeness.check(lacks)
+    names = []
+
+    def run(name: str, text: str) -> None:
+        _run(connection, name, text)
+        names.append(name)
+
+    made = wholeness.mendings(lacks)
+    for flaw in made:
+        if flaw.kind == "function":
+            run(f"function {flaw.name}", flaw.mending)
+    if any(flaw.kind in ("table", "function") for flaw in lacks):
+        run("functions", _text("functions"))
+    # Before a trigger counts on: it was not there for what came meanwhile. And an index that tells
+    # rows apart is not made of what was kept twice.
+    is_blind = any(flaw.kind in ("trigger", "unique index") for flaw in made)
+    if is_blind or (is_counted and wholeness.is_miscounted(connection)):
+        _check_unhidden(connection)
+        run("kept", _text("kept"))
+    for flaw in made:
+        if flaw.kind != "function":
+            run(f"{flaw.kind} {flaw.name}", flaw.mending)
+    if is_counted or any(flaw.kind == "sequence" for flaw in made):
+        names += [f"sequence of {table}" for table in wholeness.advance(connection)]
     return names
 
 
@@ -316,6 +390,11 @@ def _applied(connection: sa.Connection) -> dict[str, str]:
         return {}
     rows = connection.execute(sa.text("SELECT name, checksum FROM media_toolkit_migrations"))
     return {row.name: row.checksum for row in rows}
+
+
+def _is_of_now(done: dict[str, str]) -> bool:
+    """Whether the list of `wholeness` is of this database: a newer one may have dropped things."""
+    return newest() in done and done.keys() == {m.name for m in migrations()}
 
 
 def _edited(done: dict[str, str]) -> list[str]:

@@ -232,7 +232,7 @@ class NotificationStore:
         return asset
 
     def _named(self, asset: Asset, delivery_type: str, public_id: str, folder: str | None) -> Asset:
-        folder = folder or public_id.rpartition("/")[0]
+        folder = (folder or "").strip("/") or public_id.rpartition("/")[0].strip("/")
         named = replace(asset, delivery_type=delivery_type, public_id=public_id, folder=folder)
         return replace(named, media_url=self._url_of(named))
 

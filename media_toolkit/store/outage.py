@@ -211,6 +211,9 @@ def _translated(error: Exception, setting: str) -> StoreError:
     if code == _NO_PRIVILEGE and "set role" in cause:
         return Forbidden(cause, hint=_LET_IN)
     if code == _NO_PRIVILEGE and (denied := _DENIED.search(cause)) and not _OURS.search(cause):
+        if denied[2].startswith("pg_"):
+            # Passwords stand in some of them.
+            return Forbidden(cause, hint="Postgres' own tables are not for the app's role")
         at_work = _AT_WORK.match(said.get("context", ""))
         right = f"{at_work[1].upper() if at_work else 'SELECT'} ON {denied[2]}"
         if denied[1]:

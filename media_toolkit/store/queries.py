@@ -11,7 +11,7 @@ from media_toolkit.errors import FilterError, MediaToolkitError, StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.answers import answer, columns_of, readable
 from media_toolkit.store.database import Database
-from media_toolkit.store.filters import read_name
+from media_toolkit.store.filters import read_count, read_name
 from media_toolkit.store.migrations import SQL
 from media_toolkit.store.outage import diagnosis
 
@@ -74,8 +74,8 @@ def sql_frame(
 
     Four walls: the transaction is read-only; the statement stands in parentheses, where only a
     query can; the extended protocol takes one statement; no function runs that Postgres holds
-    to be volatile, such as `set_config`, by which a caller could become another, nor one that
-    runs a text as SQL.
+    to be volatile, such as `set_config`, by which a caller could become another, but for
+    `_HARMLESS`, nor one that runs a text as SQL.
 
     Raises:
         FilterError: parameters that do not fit. StoreError: refused, failed or out of time.
@@ -137,7 +137,7 @@ def sql_frame(
     try:
         return database.run_arrow(identity, fetch_values)
     except StoreError as error:
-        raise _explained(error, timeout_s, len(text)) from error.__cause__
+        raise _explained(error, timeout_s, text) from error.__cause__
 
 
 def named_frame(
@@ -150,7 +150,8 @@ def named_frame(
     """The answer of `sql/queries/name.sql`; its parameters have defaults where it says so.
 
     Raises:
-        FilterError: an unknown name, or parameter. StoreError: as `sql_frame`.
+        FilterError: an unknown name or parameter, or one that is no whole number from zero on.
+            StoreError: as `sql_frame`.
     """
     known = _files()
     if not isinstance(name, str) or name not in known:
@@ -163,7 +164,9 @@ def named_frame(
             hint=f"known: {', '.join(defaults) or 'none'}",
             ids=tuple(unknown),
         )
-    return sql_frame(database, identity, text, {**defaults, **(params or {})}, timeout_s)
+    # All of them count something.
+    given = {key: read_count(key, value) for key, value in (params or {}).items()}
+    return sql_frame(database, identity, text, {**defaults, **given}, timeout_s)
 
 
 def listing() -> pd.DataFrame:
@@ -223,7 +226,7 @@ def _bound(
             raise FilterError(
                 f"the query has {most} parameters, params holds {len(values)}", ids=("params",)
             )
-        return text, values
+        return text, tuple(map(_plain, values))
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:
@@ -240,10 +243,18 @@ def _bound(
         raise FilterError(
             f"the query has no {', '.join(f':{name}' for name in unused)}", ids=tuple(unused)
         )
-    return text, tuple(params[name] for name in names)
+    return text, tuple(_plain(params[name]) for name in names)
 
 
-def _explained(error: StoreError, timeout_s: float, length: int) -> MediaToolkitError:
+def _plain(value: Any) -> Any:
+    """What numpy and pandas have for a moment and for no value, as what the driver knows."""
+    kind = type(value).__name__
+    if kind in ("NAType", "NaTType"):
+        return None
+    return value.astype("datetime64[us]").item() if kind == "datetime64" else value
+
+
+def _explained(error: StoreError, timeout_s: float, text: str) -> MediaToolkitError:
     """What Postgres said of the statement, with what to do in the place of kit.sql's user."""
     cause: Any = error.__cause__
     code = getattr(cause, "sqlstate", None)
@@ -254,8 +265,15 @@ def _explained(error: StoreError, timeout_s: float, length: int) -> MediaToolkit
         )
     if code == _SYNTAX:
         position = int(diagnosis(cause).get("position", 0)) - len("SELECT * FROM (\n")
+        unbound = _NAMED.match(text, max(0, position - 1))
+        if unbound is not None and (name := unbound["name"]):
+            return FilterError(
+                f"the query has :{name}, and params has no value for it",
+                hint=f'pass {{"{name}": …}} as params',
+                ids=(name,),
+            )
         # What it stumbled over is then our own bracket.
-        message = "syntax error at the end of the query" if position > length else error.message
+        message = "syntax error at the end of the query" if position > len(text) else error.message
         return StoreError(message, hint=_ONE_SELECT)
     if code == _READ_ONLY:
         return StoreError(error.message, hint=_CHANGES)

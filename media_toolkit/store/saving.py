@@ -12,8 +12,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -37,7 +38,18 @@ _ROUNDS = 10
 _SETTLED_S = 60
 _LOOKS = 5
 # Any number, the same for every save.
-_ONE_AT_A_TIME = sa.text(f"SELECT pg_advisory_xact_lock({0x6D74_6B73})")
+_NUMBER = 0x6D74_6B73
+_ONE_AT_A_TIME = sa.text(f"SELECT pg_advisory_xact_lock({_NUMBER})")
+_CLOCK = sa.text("SELECT clock_timestamp()")
+_BESIDE_OTHERS = sa.text(f"SELECT pg_advisory_xact_lock_shared({_NUMBER})")
+# Whether the table is so large that looking each staged row up in its indexes is cheaper than
+# reading all of it, which Postgres would do: of a temporary table it knows nothing.
+_IS_LARGE = sa.text(
+    "SELECT reltuples > 2 * :rows FROM pg_class WHERE oid = 'cloudinary_files'::regclass"
+)
+_LOOK_UP = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+# The triggers have joins of their own.
+_AS_PLANNED = "SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT"
 
 _COLUMNS = ", ".join(COLUMNS)
 _STAGE = f"""
@@ -125,6 +137,9 @@ def save_batch(
         if tries > 0:
             # Two that wait for each other's names and assets would do so again.
             connection.execute(_ONE_AT_A_TIME)
+        elif len(assets) >= COPY_FROM_ROWS:
+            # One that tries again waits for these, and new ones for it.
+            connection.execute(_BESIDE_OTHERS)
         tries += 1
         return work(connection)
 
@@ -199,9 +214,8 @@ def write(
             may be what it said at the upload.
     """
     is_admin = identity.role == "admin"
-    ago_s = 0.0 if asked_at is None else time.monotonic() - asked_at
     values: dict[str, Any] = {"is_admin": is_admin, "revive": revive}
-    values |= {"is_current": asked_at is not None, "asked_ago_s": ago_s}
+    values |= {"is_current": asked_at is not None, "asked": None}
     values |= {"held": [], "settled": int(time.time()) - _SETTLED_S}
     if len(assets) < COPY_FROM_ROWS:
         statements = _FROM_GIVEN
@@ -211,18 +225,26 @@ def write(
         connection.exec_driver_sql(_STAGE)
         _copy(connection, assets)
     is_staged = statements is _FROM_STAGED
+    is_large = is_staged and bool(connection.scalar(_IS_LARGE, {"rows": len(assets)}))
     followed = 0
     if asked_at is not None:
+        # By Postgres' clock, and rather early than late by the way of this answer.
+        now: datetime = connection.execute(_CLOCK).scalar_one()
+        values["asked"] = now - timedelta(seconds=time.monotonic() - asked_at)
         # What others have begun to change is seen by the statements after this one.
-        connection.execute(statements.lock, values)
+        with _looking_up(connection, is_large):
+            connection.execute(statements.lock, values)
         if overtaken := tuple(connection.scalars(statements.overtaken, values)):
             raise Overtaken(
                 f"{listed(overtaken)} was changed here while Cloudinary was asked about it",
                 hint="nothing of this was saved: try again",
                 ids=overtaken,
             )
-    if connection.execute(statements.moved, values).first() is not None:
-        connection.execute(statements.lock, values)
+    with _looking_up(connection, is_large):
+        is_moved = connection.execute(statements.moved, values).first() is not None
+    if is_moved:
+        with _looking_up(connection, is_large):
+            connection.execute(statements.lock, values)
         connection.execute(statements.give_way, values)
         try:
             followed = _follow(connection, statements, values)
@@ -240,14 +262,24 @@ def write(
         if is_staged:
             connection.execute(statements.drop_late, values)
     if is_staged:
-        connection.execute(statements.drop_known, values)
-        if asked_at is None:
-            connection.execute(statements.drop_purged, values)
+        with _looking_up(connection, is_large):
+            connection.execute(statements.drop_known, values)
+            if asked_at is None:
+                connection.execute(statements.drop_purged, values)
     told = connection.execute(statements.upsert, values).one()
     if told.given:
         connection.execute(GIVE_BACK, {"ids": told.given})
     updated = told.written - told.inserted + followed
     return SaveReport(told.inserted, updated, len(assets) - told.inserted - updated)
+
+
+@contextmanager
+def _looking_up(connection: sa.Connection, is_so: bool) -> Iterator[None]:
+    if is_so:
+        connection.exec_driver_sql(_LOOK_UP)
+    yield
+    if is_so:
+        connection.exec_driver_sql(_AS_PLANNED)
 
 
 def _follow(connection: sa.Connection, statements: Upsert, values: dict[str, Any]) -> int:

@@ -149,16 +149,17 @@ FROM {source} AS new WHERE {follows}
 """
 # In the order of ids, so that two saves of the same wait for each other in the same order.
 _LOCK = """
-SELECT old.id FROM cloudinary_files AS old
-WHERE old.asset_id IN (SELECT new.asset_id FROM {source} AS new)
-   OR {old} IN (SELECT new.resource_type, new.delivery_type, new.public_id FROM {source} AS new)
-ORDER BY old.id FOR UPDATE
+SELECT there.id FROM cloudinary_files AS there WHERE there.id IN (
+    SELECT old.id FROM {source} AS new JOIN cloudinary_files AS old USING (asset_id)
+    UNION
+    SELECT old.id FROM {source} AS new JOIN cloudinary_files AS old ON {old} = {new})
+ORDER BY there.id FOR UPDATE
 """
 # Since Cloudinary was asked, somebody has changed the row or purged the asset: the answer may be
 # of before that. A transaction does not overtake itself.
 _SINCE = """
 since.operation <> 'insert' AND since.changed_at <> now()
-AND since.changed_at > now() - make_interval(secs => :asked_ago_s)
+AND since.changed_at > :asked
 """
 _OVERTAKEN = f"""
 SELECT new.public_id FROM {{source}} AS new
@@ -181,11 +182,11 @@ _NOT_PURGED = f"""
 (:is_current OR new.asset_id IS NULL OR {_STANDS} OR NOT EXISTS (
     SELECT FROM media_toolkit_rules.purged(ARRAY[new.asset_id], ARRAY[new.version])))
 """
-# Of many, all at once.
+# Of many, all at once; a list that is looked up for each, never a join of the two.
 _DROP_PURGED = f"""
-DELETE FROM {{source}} AS late WHERE NOT :is_current AND late.asset_id IN (
+DELETE FROM {{source}} AS late WHERE NOT :is_current AND (late.asset_id IN (
     SELECT media_toolkit_rules.purged(array_agg(new.asset_id), array_agg(new.version))
-    FROM {{source}} AS new WHERE new.asset_id IS NOT NULL AND NOT {_STANDS})
+    FROM {{source}} AS new WHERE new.asset_id IS NOT NULL AND NOT {_STANDS})) IS TRUE
 """
 _UPSERT = f"""
 WITH written AS (

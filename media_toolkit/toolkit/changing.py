@@ -79,6 +79,7 @@ class Changing(Parts):
 
         Raises:
             FilterError: not an age. UploadError: Cloudinary failed; the same call goes on.
+            Conflict: some were left as they are, or all, since this database is a copy.
         """
         return self._changes.purge(older_than, self.identity)
 

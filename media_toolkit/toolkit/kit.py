@@ -41,7 +41,8 @@ def connect(
 
     Raises:
         SettingsError: for half an account. EmbeddedStackError: when the stack does not start.
-        Unavailable: when Postgres cannot be reached.
+        Unavailable: when Postgres cannot be reached. StoreError: when the database has not all
+            that its migrations made, so that users may see too much or too little.
     """
     # Here and not above: `import media_toolkit` stays light, and the SDK, which reads
     # CLOUDINARY_URL when it is imported, comes after our own check of it.
@@ -111,10 +112,12 @@ class MediaToolkit(Uploading, Reading, Changing):
         Args:
             asset: an Asset, or the public_id of a saved one.
             preset: thumbnail, preview, square, banner, avatar or grayscale.
-            transformation: the SDK's words: width, height, crop, gravity, effect, …
+            transformation: the SDK's words: width, height, crop, gravity, effect, …; their
+                values are Cloudinary's to judge. Of a raw asset it is always the original's
+                URL, whatever the words are.
 
         Raises:
-            TransformationError: for an unknown preset or parameter. NotFound: no such asset.
+            TransformationError: for an unknown preset or word. NotFound: no such asset.
         """
         from media_toolkit.cloud.transformation import delivery_url
 
@@ -161,21 +164,34 @@ class MediaToolkit(Uploading, Reading, Changing):
 
         return explain(request_params, error_message, self.account)
 
-    def migrate(self, on_applied: Callable[[str], object] = lambda _: None) -> list[str]:
-        """Apply pending migrations and the chosen policy on the direct connection; their names.
+    def migrate(
+        self,
+        on_applied: Callable[[str], object] = lambda _: None,
+        *,
+        is_the_library: bool = False,
+    ) -> list[str]:
+        """Apply pending migrations and the chosen policy on the direct connection, and mend what a
+        restore has lost; the names of all that.
 
         Args:
             on_applied: told each name once it stands.
+            is_the_library: this database, which is a copy or was reset or moved, is the one whose
+                purges are meant from now on.
 
         Raises:
             StoreError: when the direct string leads to another database than the pooled one; as
                 `migrations.migrate`.
         """
-        from media_toolkit.store import migrations, routes
+        from media_toolkit.store import migrations, place, routes
 
         if self.settings.may_be_apart:
             routes.check_together(self._database)
-        return migrations.migrate(self._database, self.settings.policy, on_applied)
+        names = migrations.migrate(
+            self._database, self.settings.policy, on_applied, is_counted=True
+        )
+        if is_the_library:
+            place.note(self._database)
+        return names
 
     def doctor(self) -> Diagnosis:
         """What is configured and reachable, what is wrong and how to mend it."""

@@ -37,7 +37,7 @@ class Reading(Parts):
             columns: only these, in this order; fewer are faster.
             as_of: the rows as they stood at that moment, such as "2026-03-01" (UTC) or a
                 datetime; those deleted or purged since are there, those saved since are not.
-            filters: see `media_toolkit.AssetFilter`: user_id, resource_type, tags, text …
+            filters: the words of `media_toolkit.store.filters.AssetFilter`: user_id, tags, text …
 
         Returns:
             Columns id, asset_id, public_id, media_url, resource_type, delivery_type, user_id,
@@ -70,7 +70,8 @@ class Reading(Parts):
         they are then.
 
         Raises:
-            FilterError: as `assets`, when the first frame is asked for.
+            FilterError: for an unknown word at once; for a value that cannot be read when the
+                first frame is asked for.
             Unavailable: Postgres stayed away, or went away in the middle of another order.
         """
         from media_toolkit.store.filters import AssetFilter
@@ -118,6 +119,7 @@ class Reading(Parts):
             timeout_s: after it Postgres ends the query.
 
         Raises:
+            FilterError: params that do not fit the query or that Postgres cannot take.
             StoreError: not one SELECT, a function that changes something, an error of Postgres,
                 or the time is over.
         """
@@ -131,7 +133,8 @@ class Reading(Parts):
         Those that look at every asset take 5 to 10 s of 10,000,000, `duplicates` up to a minute.
 
         Raises:
-            FilterError: an unknown name or parameter. StoreError: as `sql`.
+            FilterError: an unknown name or parameter, or one that is no whole number from zero
+                on. StoreError: as `sql`.
         """
         from media_toolkit.store.queries import named_frame
 
@@ -217,5 +220,10 @@ class Reading(Parts):
         return history_frame(self._database, self.identity, asset)
 
     def values(self, column: str) -> list[tuple[str, int]]:
-        """The values of user_id, resource_type or format with their counts, most first."""
+        """The values of user_id, resource_type, delivery_type, format or tags with their counts,
+        most first.
+
+        Raises:
+            FilterError: for another column.
+        """
         return self._store.values(column, self.identity)

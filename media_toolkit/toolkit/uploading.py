@@ -140,6 +140,9 @@ class Uploading(Parts):
             (what was signed), asset_id, asset_public_id, asset_resource_type,
             asset_delivery_type, asset_version (what settled it). id and asset_version are
             Int64, times datetime64[us, UTC], parameters dicts, the rest str.
+
+        Raises:
+            FilterError: for a value that cannot be read.
         """
         return self._intents.frame(self.identity, settled, user_id, limit)
 
@@ -162,8 +165,9 @@ class Uploading(Parts):
             options: upload options for every file: tags, context, resource_type="raw" …
 
         Raises:
-            IngestError: when the folder cannot be read. StoreError: Postgres only reads here, and
-                nothing was sent. A file that is refused is no error here: the report says why.
+            IngestError: when the folder cannot be read. FilterError: threads below one.
+            StoreError: Postgres only reads here, and nothing was sent. A file that is refused is
+                no error here: the report says why.
         """
         from media_toolkit.ingest.runner import Runner
 

@@ -18,7 +18,9 @@ _REFUSED = {
 }
 _SIGNED = {
     "type": "object",
-    "required": ["success", "signature", "timestamp", "api_key", "upload_url", "fields"],
+    "required": [
+        *("success", "signature", "timestamp", "api_key", "cloud_name", "upload_url", "fields")
+    ],
     "properties": {
         "success": {"const": True},
         "signature": {"type": "string"},
@@ -39,15 +41,19 @@ _WHY = {
     403: "the upload policy does not allow it, or another site's page posted it",
     404: "Cloudinary never saw the asset, or it was purged since",
     405: "another method; `Allow` names the right ones",
-    409: "it belongs to another user, or was received before",
+    409: "it belongs or may belong to another user, another asset has the name by now, or it was"
+    " received before",
     408: "the body did not arrive in time",
     413: "the body is too large",
-    415: "the body is not said to be JSON",
+    415: "the body is said to be something else than JSON",
     421: "nobody is asked who they are, and Host is a name that the settings do not know",
     429: "too often; `Retry-After` says when again",
+    500: "something went wrong here; the server's log tells what",
     502: "Cloudinary cannot be reached",
     503: "Postgres, or the issuer of tokens, cannot be reached",
 }
+# A body is read whatever the route and the method.
+_ALWAYS = (405, 408, 413, 500)
 _CALLER: list[dict[str, list[str]]] = [{"login": []}, {"token": []}]
 
 
@@ -68,16 +74,14 @@ def document() -> dict[str, Any]:
                     "operationId": "generateSignature",
                     "summary": "Sign one upload",
                     "security": _CALLER,
-                    "responses": _answers(200, _SIGNED, 401, 403, 405, 415, 421, 429, 503),
+                    "responses": _answers(200, _SIGNED, 401, 403, 415, 421, 429, 503),
                 },
                 "post": {
                     "operationId": "generateSignatureFor",
                     "summary": "Sign one upload with the wanted parameters",
                     "security": _CALLER,
                     "requestBody": _body("WantedUpload", required=False),
-                    "responses": _answers(
-                        *(200, _SIGNED, 400, 401, 403, 405, 408, 409, 413, 415, 421, 429, 503)
-                    ),
+                    "responses": _answers(*(200, _SIGNED, 400, 401, 403, 409, 415, 421, 429, 503)),
                 },
             },
             "/save-metadata": {
@@ -87,8 +91,7 @@ def document() -> dict[str, Any]:
                     "security": _CALLER,
                     "requestBody": _body("UploadedAsset"),
                     "responses": _answers(
-                        *(201, _success(), 400, 401, 403, 404, 405, 408, 409, 413, 415, 421),
-                        *(429, 502, 503),
+                        *(201, _success(), 400, 401, 403, 404, 409, 415, 421, 429, 502, 503)
                     ),
                 }
             },
@@ -108,7 +111,7 @@ def document() -> dict[str, Any]:
                     "responses": _answers(
                         200,
                         _success(changed={"type": "integer", "description": "rows changed"}),
-                        *(400, 401, 405, 408, 409, 413, 503),
+                        *(400, 401, 409, 503),
                     ),
                 }
             },
@@ -117,7 +120,7 @@ def document() -> dict[str, Any]:
                     "operationId": "openapi",
                     "summary": "This document",
                     "security": [],
-                    "responses": _answers(200, {"type": "object"}, 405),
+                    "responses": _answers(200, {"type": "object"}),
                 }
             },
         },
@@ -144,7 +147,7 @@ def _answers(status: int, schema: dict[str, Any], *refused: int) -> dict[str, An
     reference = {"$ref": "#/components/schemas/Refused"}
     return {
         str(status): _answer("done", schema),
-        **{str(code): _answer(_WHY[code], reference) for code in refused},
+        **{str(code): _answer(_WHY[code], reference) for code in sorted({*refused, *_ALWAYS})},
     }
 
 

@@ -15,6 +15,13 @@ Text = Annotated[str, Field(max_length=255)]
 Label = Annotated[str, Field(min_length=1, max_length=255)]
 Whole = Annotated[int, Field(ge=0, le=_MAX_INT)]
 M = TypeVar("M", bound=BaseModel)
+# What takes one of several kinds, of each of which pydantic would tell in its own words.
+_MEANT = {
+    "tags": "a list of tags of 1 to 255 letters, or one text of them, by commas",
+    "context": "a mapping of text to text, or key=value|key=value as one text",
+    "allowed_formats": "a list of formats, or one text of them, by commas",
+    "overwrite": "true or false",
+}
 
 
 class WantedUpload(BaseModel):
@@ -81,10 +88,17 @@ def read(model: type[M], values: dict[str, Any]) -> dict[str, Any]:
         model.model_validate(values)
     except ValidationError as error:
         told = [
-            f"{'.'.join(str(part) for part in item['loc'][:2])}: {item['msg']}"
+            _told(model, item["loc"], item["msg"])
             for item in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise BadRequest(
             "; ".join(dict.fromkeys(told[:8])), hint="see /openapi.json for what is taken"
         ) from error
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _told(model: type[BaseModel], place: tuple[int | str, ...], said: str) -> str:
+    name = str(place[0])
+    if model is WantedUpload and name in _MEANT:
+        return f"{name} is not {_MEANT[name]}"
+    return f"{'.'.join(str(part) for part in place[:2])}: {said}"

@@ -18,7 +18,7 @@ import requests
 from PIL import Image
 
 import media_toolkit as mt
-from media_toolkit.ingest.report import IngestReport
+from media_toolkit.ingest.report import IngestReport, Result
 
 
 def draw(path: Path, colour: str = "teal", size: tuple[int, int] = (64, 48)) -> Path:
@@ -261,3 +261,10 @@ def test_a_subfolder_that_cannot_be_listed_is_named_and_the_rest_goes_on(
         ("good.jpg", "uploaded"),
     ]
     assert "Permission denied" in report.failed[0].error
+
+
+def test_the_frame_of_a_report_has_its_types_with_files_and_without() -> None:
+    full = IngestReport([Result("a.jpg", "uploaded", "a")]).to_frame()
+    empty = IngestReport().to_frame()
+    assert set(full.dtypes.astype(str)) == {"string"}
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()

@@ -122,15 +122,24 @@ def test_sizes_fall_between_powers_of_two_and_stack_without_a_gap() -> None:
     ]
 
 
+def test_sizes_go_as_far_as_numbers_of_postgres() -> None:
+    largest = charts.sizes(frame(bytes=[2**50, 2**60, 2**63 - 1], resource_type=["raw"] * 3))
+    rows = bars(largest)
+    assert rows["from"].tolist() == [2**50, 2**60, 2**63]
+    assert rows["bin"].tolist()[:2] == ["1 PiB to 2 PiB", "1 EiB to 2 EiB"]
+
+
 def test_what_has_no_size_or_time_is_left_out_and_told() -> None:
     assets = frame(
         bytes=[5, None, 0],
         resource_type=["image"] * 3,
         upload_timestamp=["2026-03-01T23:59:59Z", None, "2026-03-02T00:00:00Z"],
     )
-    assert title(charts.sizes(assets))[1] == "1 asset; 2 without a size left out"
+    assert title(charts.sizes(assets))[1] == ("1 asset; 1 without a size and 1 of 0 bytes left out")
     assert title(charts.uploads_over_time(assets))[1] == "2 assets; 1 without a time left out"
-    assert title(charts.sizes(assets[1:]))[1] == "0 assets; 2 without a size left out"
+    assert title(charts.sizes(assets[1:]))[1] == (
+        "0 assets; 1 without a size and 1 of 0 bytes left out"
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def test_a_spent_budget_keeps_the_place_and_the_next_call_goes_on_from_it(
     nothing = plan(kit, budget=0)
     assert (nothing.calls, nothing.listed, nothing.estimated_calls) == (0, 0, 1)
     assert "the budget of 0 Admin calls is spent" in str(nothing)
+    assert "run it again" not in str(nothing), "0 would be spent as soon again"
     first = plan(kit, budget=1)
     assert not first.is_complete
     assert (first.listed, first.total, first.estimated_calls) == (500, 501, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -222,3 +224,52 @@ def database_at(route: str, request: pytest.FixtureRequest) -> Any:
         return Database(request.getfixturevalue("pooler").url(url), url)
 
     return make
+
+
+@pytest.fixture
+def empty_database(stack: Any, database_at: Any) -> Iterator[Database]:
+    """A database of its own in the run's Postgres, dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    server = sa.create_engine(
+        stack.database_url.replace("postgresql:", "postgresql+psycopg2:"),
+        poolclass=sa.NullPool,
+        isolation_level="AUTOCOMMIT",
+    )
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    database = database_at(f"{stack.database_url.rpartition('/')[0]}/{name}")
+    yield database
+    database.close()
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def owned_by(stack: Any, empty_database: Database) -> Iterator[Callable[[str], Database]]:
+    """`owned_by("name")` makes a login that is no superuser the database's owner."""
+    place = stack.database_url.rpartition("@")[2].rpartition("/")[0]
+    name, made = empty_database.pooled_url.rpartition("/")[2], list[str]()
+    server, databases = Database(stack.database_url), list[Database]()
+
+    def owned(login: str) -> Database:
+        login = f"{login}_{name}"
+        made.append(login)
+        with server.direct() as connection:
+            connection.exec_driver_sql(f"CREATE ROLE {login} LOGIN PASSWORD 'pw'")
+            connection.exec_driver_sql(f"GRANT media_toolkit_app TO {login} WITH ADMIN TRUE")
+            connection.exec_driver_sql(f"ALTER DATABASE {name} OWNER TO {login}")
+        databases.append(Database(f"postgresql://{login}:pw@{place}/{name}"))
+        return databases[-1]
+
+    yield owned
+    with server.direct() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} OWNER TO CURRENT_USER")
+    for one in databases:
+        one.close()
+    for login in made:
+        for database in (empty_database, server):
+            with database.direct() as connection:
+                connection.exec_driver_sql(f"DROP OWNED BY {login} CASCADE")
+        with server.direct() as connection:
+            connection.exec_driver_sql(f"DROP ROLE {login}")
+    server.close()

@@ -194,6 +194,11 @@ def test_moments_of_numpy_and_pandas_are_read_as_they_begin(moment: Any, read: d
     assert read_moment("uploaded_after", moment) == read
 
 
+def test_a_number_beyond_those_of_postgres_is_told_as_such() -> None:
+    with pytest.raises(mt.FilterError, match="min_bytes is beyond 64 bits"):
+        AssetFilter.of(min_bytes=2**63).conditions()
+
+
 def test_limits_and_cursors_that_are_none() -> None:
     for limit in (float("inf"), -1, "many"):
         with pytest.raises(mt.FilterError, match="limit"):

@@ -131,6 +131,28 @@ def test_where_ids_begin_anew_a_history_is_of_the_row_that_is_there(kit: mt.Medi
     assert kit.history("photo2")["operation"].tolist() == ["insert", "purge"]
 
 
+def test_rows_that_are_put_back_after_a_truncation_have_their_history(
+    kit: mt.MediaToolkit, changes: AssetChanges
+) -> None:
+    kit.save_many([response(1, asset_id="a" * 32), response(2)])
+    changes.label(changes.find("photo1", kit.identity), kit.identity, tags=["edited"])
+    with kit._database.direct() as connection:
+        connection.exec_driver_sql("CREATE TEMP TABLE kept AS SELECT * FROM cloudinary_files")
+        connection.exec_driver_sql("TRUNCATE cloudinary_files")
+        columns = connection.scalar(sa.text(
+            "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute"
+            " WHERE attrelid = 'cloudinary_files'::regclass"
+            " AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+        ))  # fmt: skip
+        connection.exec_driver_sql(
+            f"INSERT INTO cloudinary_files ({columns}) SELECT {columns} FROM kept"
+        )
+        connection.exec_driver_sql("DROP TABLE kept")
+    for name in ("photo1", "a" * 32):
+        operations = kit.history(name)["operation"].tolist()
+        assert operations == ["insert", "update", "purge", "insert"]
+
+
 def test_an_asset_whose_row_another_took_is_found_by_its_asset_id(kit: mt.MediaToolkit) -> None:
     kit.save_many([response(1, asset_id="a" * 32)])
     kit.save_many([response(1, asset_id="b" * 32, version=2000)])

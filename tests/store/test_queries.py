@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import media_toolkit as mt
@@ -106,3 +107,35 @@ def test_every_named_query_has_its_columns_whatever_the_library_holds(
     for who in (kit.identity, admin):
         _is_answered(kit, who, is_some=True)
     _is_answered(kit, Identity("bob"), is_some=policy == "team")
+
+
+def test_what_has_no_bytes_stands_last_and_is_not_the_largest(kit: mt.MediaToolkit) -> None:
+    """As rows of the guide's own INSERT, which knows no bytes."""
+    unknown = {"bytes": None, "format": "gif", "etag": "b"}
+    old = {"created_at": "2020-01-01T00:00:00Z", "asset_folder": "old"}
+    kit.acting_as("bob").save_many([response(n, **unknown, **old) for n in (1, 2)])
+    kit.save_many([response(n, etag="a") for n in (3, 4)])
+    columns = {
+        "duplicates": "wasted_bytes",
+        "formats_by_bytes": "bytes",
+        "largest_folders": "bytes",
+        "usage_by_user": "bytes",
+    }
+    for name, column in columns.items():
+        known, nothing = named_frame(kit._database, kit.identity, name)[column]
+        assert (known, nothing is pd.NA) == (3_000 if name == "duplicates" else 7_000, True), name
+    weeks = named_frame(kit._database, kit.identity, "growth_by_week")["bytes"]
+    assert (weeks[0] is pd.NA, weeks[1]) == (True, 7_000)
+
+
+def test_an_empty_etag_is_no_file(kit: mt.MediaToolkit) -> None:
+    kit.save_many([response(n, etag="") for n in (1, 2)])
+    assert named_frame(kit._database, kit.identity, "duplicates").empty
+
+
+def test_an_alt_of_nothing_that_can_be_seen_is_missing(kit: mt.MediaToolkit) -> None:
+    unseen = [" ", "\t\n\r", "\u00a0", "\u2007\u202f\u3000", "\u200b\ufeff"]
+    alts = [*unseen, "\u00a0a tulip\n", ".", "\\", "u"]
+    kit.save_many([response(n, context={"alt": alt}) for n, alt in enumerate(alts, 1)])
+    missing = named_frame(kit._database, kit.identity, "missing_alt_text")["public_id"]
+    assert set(missing) == {f"spring/tulip_{n}" for n in range(1, len(unseen) + 1)}

@@ -772,7 +772,24 @@ def test_parameters_that_do_not_fit_are_said_at_once(library: mt.MediaToolkit) -
         library.sql("SELECT $1::int + $2::int", [1])
     with pytest.raises(mt.FilterError, match="cannot take"):
         library.sql("SELECT $1::text", [object()])
+    for params in (None, {}):
+        with pytest.raises(mt.FilterError, match=":user, and params has no value"):
+            library.sql("SELECT ':x', id FROM cloudinary_files WHERE user_id = :user", params)
     assert len(library.sql("SELECT id FROM cloudinary_files TABLESAMPLE system (100)")) == 40
+
+
+def test_moments_and_missing_values_of_numpy_and_pandas_are_bound(library: mt.MediaToolkit) -> None:
+    query = "SELECT CAST(:x AS timestamptz) AS x, CAST(:x AS timestamptz) = '2026-01-31' AS is_it"
+    assert library.sql(query, {"x": np.datetime64("2026-01-31")})["is_it"].tolist() == [True]
+    for nothing in (pd.NA, pd.NaT, np.datetime64("NaT"), None):
+        assert library.sql(query, {"x": nothing})["x"].isna().all()
+        assert library.sql(query.replace(":x", "$1"), [nothing])["x"].isna().all()
+
+
+def test_nobody_is_told_to_open_the_tables_of_postgres(library: mt.MediaToolkit) -> None:
+    with pytest.raises(mt.Forbidden) as refused:
+        library.sql("SELECT * FROM pg_authid")
+    assert "GRANT" not in refused.value.hint
 
 
 def test_a_table_of_the_analysts_own_says_how_to_let_the_app_read_it(

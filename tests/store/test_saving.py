@@ -57,6 +57,12 @@ def padding(request: pytest.FixtureRequest) -> list[mt.Asset]:
     return [] if request.param == "few" else [asset(10_000 + n) for n in range(COPY_FROM_ROWS)]
 
 
+def a_moment_later() -> float:
+    """When Cloudinary is asked; the way to Postgres' clock takes less than this."""
+    time.sleep(0.2)
+    return time.monotonic()
+
+
 def asset(number: int, user_id: str = "ana", **changes: Any) -> mt.Asset:
     made = mt.Asset(
         public_id=f"photo{number}",
@@ -148,6 +154,47 @@ def test_another_users_row_refuses_the_whole_batch(
     assert (store.get("photo1", ANA).user_id, store.get("photo1", ANA).width) == ("bob", 7)
 
 
+def test_a_batch_into_a_large_table_reads_its_own_rows_only(
+    store: AssetStore, database: Database
+) -> None:
+    many = [asset(n) for n in range(10 * COPY_FROM_ROWS)]
+    batch = many[:COPY_FROM_ROWS]
+    store.save_many(many, ANA)
+    with database.direct() as connection:
+        connection.execute(sa.text("ANALYZE cloudinary_files"))
+
+    told = sa.text(
+        "SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'cloudinary_files'::regclass"
+    )
+
+    def scans() -> Any:
+        with database.begin(ANA) as connection:
+            connection.execute(sa.text("SELECT pg_stat_force_next_flush()"))
+        with database.direct() as connection:
+            return connection.scalar(told)
+
+    before = scans()
+    assert store.save_many(batch, ANA).unchanged == len(batch)
+    assert scans() == before
+
+
+def test_batches_go_side_by_side_and_one_that_tries_again_alone(
+    store: AssetStore, database: Database
+) -> None:
+    batch = [asset(n) for n in range(COPY_FROM_ROWS)]
+    with ThreadPoolExecutor(2) as pool, database.begin(ANA) as connection:
+        connection.execute(saving._BESIDE_OTHERS)
+        assert pool.submit(store.save_many, batch, ANA).result(60).inserted == len(batch)
+    with ThreadPoolExecutor(2) as pool:
+        with database.begin(ANA) as connection:
+            connection.execute(saving._ONE_AT_A_TIME)
+            waiting = pool.submit(store.save_many, batch, ANA)
+            assert store.save(asset(9_999), ANA).id
+            time.sleep(0.2)
+            assert not waiting.done()
+        assert waiting.result(60).unchanged == len(batch)
+
+
 def test_a_rename_onto_a_name_that_was_overwritten_takes_it(
     store: AssetStore, padding: list[mt.Asset]
 ) -> None:
@@ -197,7 +244,7 @@ def test_an_answer_that_comes_again_takes_no_edit_and_no_rename_back(
     assert store.get("photo1", ANA).tags == ("sea",)
 
     # Asked now, Cloudinary knows better than the row; so does what it had not said before.
-    store.save_many([first, second, *padding], ANA, asked_at=time.monotonic())
+    store.save_many([first, second, *padding], ANA, asked_at=a_moment_later())
     assert store.get("photo1", ANA).context == {"alt": "a shore"}
     assert store.get("photo2", ANA).asset_id == second.asset_id
     told = replace(first, tags=("gull",), raw={**answer, "tags": ["gull"]})
@@ -231,7 +278,7 @@ def test_what_was_changed_after_cloudinary_was_asked_is_not_taken_back(
         pd.testing.assert_frame_equal(history_frame(database, ANA, told.asset_id), before)
 
     # Whoever asks now is told of what is so now.
-    store.save_many([told, asset(2), *padding], ANA, revive=True, asked_at=time.monotonic())
+    store.save_many([told, asset(2), *padding], ANA, revive=True, asked_at=a_moment_later())
     assert store.get("photo1", ANA).tags == ("shore",)
 
 
@@ -405,7 +452,7 @@ def test_what_cloudinary_says_now_is_true_whatever_the_version(
 ) -> None:
     store.save_many([asset(1, version=5000), asset(2, version=9), *padding], ANA)
     now = [asset(2, public_id="photo1", version=9), asset(3, public_id="photo2", version=1)]
-    report = store.save_many([*now, *padding], ANA, asked_at=time.monotonic())
+    report = store.save_many([*now, *padding], ANA, asked_at=a_moment_later())
     assert (report.inserted, report.updated) == (1, 1)
     assert store.get("photo1", ANA).asset_id == asset(2).asset_id
     assert store.get("photo2", ANA).asset_id == asset(3).asset_id
@@ -494,7 +541,7 @@ def test_a_deleted_row_comes_back_by_a_later_upload_only(
     same = asset(1, version=1001)
     assert store.save_many([same, *padding], ANA, revive=True).updated == 0, "before the deletion"
     assert (
-        store.save_many([same, *padding], ANA, revive=True, asked_at=time.monotonic()).updated == 1
+        store.save_many([same, *padding], ANA, revive=True, asked_at=a_moment_later()).updated == 1
     )
     now = int(time.time()) + 1
     store.save_many([asset(1, version=now, etag="e1"), *padding], ANA)
@@ -520,7 +567,7 @@ def test_what_was_purged_comes_back_by_a_later_upload_or_cloudinarys_word_only(
     assert store.save_many([asset(1, version=1001), *padding], ANA).inserted == 1
     changes.delete([store.get("photo1", ANA)], ANA)
     assert changes.purge(timedelta(0), ANA, lambda _: True, {})
-    assert store.save_many([asset(1), *padding], ANA, asked_at=time.monotonic()).inserted == 1
+    assert store.save_many([asset(1), *padding], ANA, asked_at=a_moment_later()).inserted == 1
     assert store.save_many([asset(1, tags=("known",)), *padding], ANA).updated == 1
 
 

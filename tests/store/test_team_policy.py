@@ -110,10 +110,10 @@ def test_an_import_names_what_is_anothers_and_sends_it_not(
 
 def test_purge_passes_by_what_is_anothers(anas: mt.MediaToolkit) -> None:
     before = state(anas)
-    assert anas.acting_as("bob").purge("0m") == 0
+    assert anas.acting_as("bob").purge("0h") == 0
     for was, now in zip(before, state(anas), strict=True):
         pd.testing.assert_frame_equal(was, now)
-    assert anas.purge("0m") == 1
+    assert anas.purge("0h") == 1
 
 
 def test_reconcile_tells_of_what_is_anothers_and_does_not_mend_it(anas: mt.MediaToolkit) -> None:
@@ -129,3 +129,22 @@ def test_reconcile_tells_of_what_is_anothers_and_does_not_mend_it(anas: mt.Media
 
 def test_history_of_anothers_row_is_read_by_the_team(anas: mt.MediaToolkit) -> None:
     assert anas.acting_as("bob").history("mine")["changed_by"].tolist() == ["ana"]
+
+
+def test_a_policy_of_the_teams_own_hides_rows_from_counts_and_facets_too(
+    anas: mt.MediaToolkit,
+) -> None:
+    with anas._database.direct() as owner:
+        owner.exec_driver_sql(
+            "CREATE POLICY secret ON cloudinary_files AS RESTRICTIVE FOR SELECT"
+            " USING (auth.user_id() = 'ana')"
+        )
+    try:
+        for kit, seen in ((anas, 1), (anas.acting_as("bob"), 0)):
+            with mt.connect(kit.settings, user_id=kit.identity.user_id) as own:
+                assert (own.count(), own.count(tags=["t"]), own.count(user_id="ana")) == (seen,) * 3
+                assert len(own.facets("tags", "user_id")["tags"]) == seen
+                assert len(own.page(tags=["t"]).items) == len(own.assets(tags=["t"])) == seen
+    finally:
+        with anas._database.direct() as owner:
+            owner.exec_driver_sql("DROP POLICY secret ON cloudinary_files")

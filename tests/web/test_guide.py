@@ -119,6 +119,25 @@ def test_missing_fields_and_broken_json_are_400_with_a_reason(
     assert kit.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"tags": 5}, "tags is not a list of tags"),
+        ({"tags": [""]}, "tags is not a list of tags"),
+        ({"context": [1]}, "context is not a mapping"),
+        ({"overwrite": 5}, "overwrite is not true or false"),
+        ({"folder": 5}, "folder: Input should be a valid string"),
+    ],
+)
+def test_what_is_wrong_with_a_wish_is_one_sentence(
+    dashboard: Any, wanted: dict[str, Any], said: str
+) -> None:
+    answer = requests.post(f"{dashboard.url}/generate-signature", json=wanted, timeout=30)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(said)
+    assert ";" not in answer.json()["error"]
+
+
 def test_a_body_without_end_is_refused(dashboard: Any, kit: mt.MediaToolkit) -> None:
     answer = save(dashboard, b"[" * 2_000_000)
     assert (answer.status_code, answer.json()["success"]) == (413, False)

@@ -205,6 +205,15 @@ def test_a_rename_onto_another_asset_replaces_it(
     assert (asset.public_id, asset.bytes) == ("b", 5)
 
 
+def test_a_folder_is_told_with_slashes_around_it_and_found_without(
+    kit: mt.MediaToolkit, tell: Callable[..., int]
+) -> None:
+    tell(upload(asset_folder="/new"))
+    assert kit.asset("a").folder == "new"
+    tell({**renaming("a", "b", 10), "asset_folder": "/shop/"})
+    assert kit.asset("b").folder == "shop"
+
+
 def test_eager_files_are_kept_with_the_asset_and_the_rest_is_acknowledged(
     kit: mt.MediaToolkit, tell: Callable[..., int]
 ) -> None:

@@ -22,6 +22,9 @@ def test_the_description_names_every_route_and_anybody_may_read_it(team: Any) ->
         "/webhooks/cloudinary",
         "/openapi.json",
     }
+    for path in answer.json()["paths"].values():
+        for method in path.values():
+            assert {"405", "408", "413", "500"} <= set(method["responses"])
     head = requests.head(f"{team.url}/openapi.json", timeout=30)
     assert (head.status_code, head.content) == (200, b"")
 

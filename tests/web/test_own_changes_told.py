@@ -89,7 +89,7 @@ def act(kits: list[mt.MediaToolkit], chance: random.Random, folder: str) -> None
         else:
             kit.delete(name)
             if chance.random() < 0.7:
-                kit.purge("0m")
+                kit.purge("0h")
     except (mt.NotFound, mt.Conflict, mt.Forbidden, mt.UploadError):
         # A name that nobody has, that is taken, or another's.
         return
@@ -150,7 +150,7 @@ def test_an_upload_that_was_purged_takes_nobodys_row_when_it_is_saved_late(
     time.sleep(1.1)
     gone = kit.upload(picture(chance), public_id="late/n")
     kit.delete(gone)
-    assert kit.purge("0m") == 1
+    assert kit.purge("0h") == 1
     kit.rename(stays, "late/n")
     assert kit.save_many([gone.raw]).unchanged == 1
     (row,) = kit.edit("late/n", add_tags=["more"])

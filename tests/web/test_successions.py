@@ -81,7 +81,7 @@ def owned(root: mt.MediaToolkit, name: str, answer: Mapping[str, Any], user_id: 
     assert (row.asset_id, row.user_id) == (answer["asset_id"], user_id)
     with pytest.raises(mt.Forbidden):
         ana.delete(name)
-    assert ana.purge("0m") == 0
+    assert ana.purge("0h") == 0
     assert root._client.explicit(name)["asset_id"] == answer["asset_id"]
 
 
@@ -210,7 +210,7 @@ def test_a_page_that_saves_twice_brings_back_nothing_that_was_deleted_or_purged(
     ana.save_from_browser(answer)
     with pytest.raises(mt.NotFound, match="deleted"):
         ana.asset(name)
-    assert ana.purge("0m") == 1
+    assert ana.purge("0h") == 1
     with pytest.raises(mt.NotFound, match="purged"):
         ana.save_from_browser(answer)
     assert ana.save_many([answer]).unchanged == 1
