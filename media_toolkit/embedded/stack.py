@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Self
 
@@ -74,18 +75,23 @@ class StackFiles:
 
 
 class EmbeddedStack:
-    """This process's share in the stack of one home. Made by `join`."""
+    """This process's share in the stack of one home, until `leave` or until nobody has it any more.
+
+    Made by `join`.
+    """
 
     def __init__(
         self, settings: Settings, configuration: StackConfiguration, options: ServerOptions
     ) -> None:
         self._settings = settings
-        self._options = options
         self._configuration = configuration
         self._files = StackFiles(settings.home)
         self._left = threading.Event()
         self._keeper = threading.Thread(
-            target=self._keep, name="media-toolkit-stack-keeper", daemon=True
+            target=_keep,
+            args=(weakref.ref(self), self._left, self._files, options),
+            name="media-toolkit-stack-keeper",
+            daemon=True,
         )
         self._keeper.start()
 
@@ -156,21 +162,37 @@ class EmbeddedStack:
             time.sleep(0.05)
         return False
 
-    def _keep(self) -> None:
-        """Start the supervisor again should it be killed under a running dashboard."""
-        pause = _KEEPER_INTERVAL_S
-        while not self._left.wait(pause):
-            try:
-                if not self._files.run.exists():
-                    return
-                if not users.is_locked(self._files.supervisor_lock):
-                    with users.exclusive(self._files.lock):
-                        if not self._left.is_set():
-                            _ensure_supervisor(self._files, self._files.options() or self._options)
-                pause = _KEEPER_INTERVAL_S
-            except (EmbeddedStackError, OSError):
-                # The caller's next request says that the server does not answer; try less often.
-                pause = min(pause * 2, 30)
+
+def _keep(
+    stack: weakref.ref[EmbeddedStack],
+    left: threading.Event,
+    files: StackFiles,
+    options: ServerOptions,
+) -> None:
+    """Start the supervisor again should it be killed under a running dashboard.
+
+    It ends the share of a stack that nobody has any more: a finalizer, which runs wherever memory
+    is freed, could meet a lock that its own thread holds.
+    """
+    pause = due = 0.0
+    while not left.wait(_KEEPER_INTERVAL_S):
+        if stack() is None:
+            users.unregister(files.users)
+            return
+        if time.monotonic() < due:
+            continue
+        try:
+            if not files.run.exists():
+                return
+            if not users.is_locked(files.supervisor_lock):
+                with users.exclusive(files.lock):
+                    if not left.is_set():
+                        _ensure_supervisor(files, files.options() or options)
+            pause = 0.0
+        except (EmbeddedStackError, OSError):
+            # The caller's next request says that the server does not answer; try less often.
+            pause = min(pause * 2 or 2 * _KEEPER_INTERVAL_S, 30)
+            due = time.monotonic() + pause
 
 
 def _ensure_supervisor(files: StackFiles, options: ServerOptions) -> None:

@@ -16,6 +16,7 @@ from media_toolkit.cloud.origin import other_cloud
 from media_toolkit.errors import (
     Conflict,
     InvalidName,
+    MediaToolkitError,
     NotFound,
     StoreError,
     UploadError,
@@ -28,11 +29,13 @@ from media_toolkit.store.changes import AssetChanges, read_age
 from media_toolkit.store.saving import asked_again
 from media_toolkit.store.turns import Turns
 
-# https://cloudinary.com/documentation/image_upload_api_reference#tags
-_IDS_A_CALL = 1000
 _CALLS_AT_ONCE = 8
 # Of more, each look would take longer than the change.
 _LOOKED_AT = 100
+# Of a turn, in which nobody else changes them: seconds, also with a call for each asset. A call
+# takes 1,000: https://cloudinary.com/documentation/image_upload_api_reference#tags
+_A_TURN = 500
+_ASKED_A_TURN = 100
 
 
 class Changes:
@@ -56,9 +59,10 @@ class Changes:
         remove_tags: Iterable[str] = (),
         context: Mapping[str, str | None] | None = None,
     ) -> list[Asset]:
-        """Change labels in Cloudinary, a call for up to 1,000 assets, then in the rows.
+        """Change labels in Cloudinary, a call for up to 500 assets, then in the rows.
 
-        A key of the context that is None is removed; that takes a call for each asset.
+        A key of the context that is None is removed; that takes a call for each asset, and is
+        done for 100 at a time. What is done stays done when a later part fails.
 
         Raises:
             Forbidden: an asset of another user; nothing was changed.
@@ -67,32 +71,37 @@ class Changes:
             InvalidName: a tag, key or value that Cloudinary would read as another; likewise.
             NotFound: Cloudinary does not have some; the others are changed.
             StoreError: Cloudinary has the change, the rows have not; the hint says so.
+            Unavailable: others have been changing some for 30 s.
         """
         labels = Labels.read(tags, add_tags, remove_tags, context)
         rows = self._rows.find(assets, identity)
         self._rows.require_writable(rows, identity)
-        with self._turns.of(rows, identity):
-            # Whoever had the turn before may have renamed or deleted some.
-            rows = self._rows.find(rows, identity)
-            self._refuse_other_clouds(rows)
-            self._refuse_successors(rows)
-            known = self._change_labels(rows, labels)
-            there = [asset for asset in rows if asset.identity in known]
-            with _already_in_cloudinary("the change"):
-                edited = self._rows.label(
-                    there, identity,
-                    tags=labels.replaced, add_tags=labels.added, remove_tags=labels.removed,
-                    context=labels.values, remove_context=labels.unset,
-                )  # fmt: skip
-        gone = [asset for asset in rows if asset.identity not in known]
+        edited: list[Asset] = []
+        gone: list[Asset] = []
+        for part in self._turns.parts(rows, _ASKED_A_TURN if labels.unset else _A_TURN):
+            with _after(len(edited), len(rows)), self._turns.of(part, identity):
+                # Whoever had the turn before may have renamed or deleted some.
+                standing = self._rows.find(part, identity)
+                if not (edited or gone):
+                    self._refuse_other_clouds(rows)
+                    self._refuse_successors(standing)
+                known = self._change_labels(standing, labels)
+                there = [asset for asset in standing if asset.identity in known]
+                with _already_in_cloudinary("the change"):
+                    edited += self._rows.label(
+                        there, identity,
+                        tags=labels.replaced, add_tags=labels.added, remove_tags=labels.removed,
+                        context=labels.values, remove_context=labels.unset,
+                    )  # fmt: skip
+            gone += [asset for asset in standing if asset.identity not in known]
         if gone:
             raise NotFound(
                 f"Cloudinary does not have {listed(gone)}",
-                hint=("the others are changed; " if there else "nothing was changed; ")
+                hint=("the others are changed; " if edited else "nothing was changed; ")
                 + "delete these rows or upload the files again",
                 ids=tuple(asset.public_id for asset in gone),
             )
-        return edited
+        return sorted(edited, key=lambda asset: asset.id or 0)
 
     def rename(self, asset: Any, new_public_id: str, identity: Identity) -> Asset:
         """Rename in Cloudinary, then the row.
@@ -373,6 +382,17 @@ def _why_kept(elsewhere: list[Asset], unnamed: list[Asset], apart: list[Asset], 
 
 
 @contextmanager
+def _after(done: int, of: int) -> Iterator[None]:
+    try:
+        yield
+    except MediaToolkitError as error:
+        if done:
+            there = f"{done:,} of {of:,} assets are changed on both sides"
+            error.hint = f"{there}; of the next ones: {error.hint}"
+        raise
+
+
+@contextmanager
 def _perhaps_begun() -> Iterator[None]:
     try:
         yield
@@ -394,10 +414,8 @@ def _already_in_cloudinary(what: str) -> Iterator[None]:
 
 
 def _by_kind(assets: list[Asset]) -> Iterator[tuple[tuple[str, str], list[Asset]]]:
-    """(resource_type, delivery_type) → assets, at most as many as one call takes."""
+    """(resource_type, delivery_type) → assets."""
     kinds: dict[tuple[str, str], list[Asset]] = {}
     for asset in assets:
         kinds.setdefault((asset.resource_type, asset.delivery_type), []).append(asset)
-    for kind, some in kinds.items():
-        for start in range(0, len(some), _IDS_A_CALL):
-            yield kind, some[start : start + _IDS_A_CALL]
+    yield from kinds.items()

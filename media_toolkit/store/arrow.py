@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
-from media_toolkit.store.idle import IdleWatch
+from media_toolkit.store.idle import IdlePool, IdleWatch
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
 
 _KEPT = 2
+# More read no faster, and every one is a connection that other processes have not.
+_AT_ONCE = 8
+# A read of millions of rows takes its time; who asks for one has some.
+_WAIT_S = 30.0
 
 
 class ArrowPool:
-    """Keeps two connections that lie idle, and gives out as many as are asked for.
+    """Gives out eight connections at once, and keeps two that lie idle.
+
+    Who asks for more waits for 30 s, then `sqlalchemy.exc.TimeoutError` says that all are busy.
 
     SQLAlchemy's pool takes any DBAPI connection, and ADBC's own recipe for pooling is this one:
     https://arrow.apache.org/adbc/current/python/recipe/postgresql.html
 
     Args:
-        connect: a new connection, in autocommit.
+        connect: a new connection; with its argument true, in autocommit.
         max_idle_s: after so long unused they are closed.
     """
 
-    def __init__(self, connect: Callable[[], ArrowConnection], max_idle_s: float) -> None:
+    def __init__(self, connect: Callable[[bool], ArrowConnection], max_idle_s: float) -> None:
+        self._connect = connect
+        self._free = threading.BoundedSemaphore(_AT_ONCE)
         # ADBC opens the next transaction with each rollback; a pooler would hold a connection
         # of the server for it as long as ours lies here.
-        self._pool = sa.QueuePool(
-            connect,
+        self._pool = IdlePool(
+            lambda: connect(True),
             pool_size=_KEPT,
             max_overflow=-1,
             recycle=int(max_idle_s),
             reset_on_return=None,
         )
-        self._idle = IdleWatch(lambda: self._pool, self.dispose, self._pool, max_idle_s)
+        self._idle = IdleWatch(lambda: self._pool, self.close_idle, self._pool, max_idle_s)
 
     @contextmanager
     def lend(self) -> Iterator[ArrowConnection]:
@@ -45,28 +54,51 @@ class ArrowPool:
 
         After an error no connection is used again: what ended one has likely ended the others.
         """
-        held = self._pool.connect()
-        try:
-            connection = cast("ArrowConnection", held.driver_connection)
-            connection.adbc_connection.set_autocommit(False)
+        with self._slot():
+            held = self._pool.connect()
+            try:
+                connection = cast("ArrowConnection", held.driver_connection)
+                connection.adbc_connection.set_autocommit(False)
+                yield connection
+                connection.adbc_connection.set_autocommit(True)
+            except BaseException:
+                held.invalidate()
+                self.close_idle()
+                raise
+            held.close()
+
+    @contextmanager
+    def fresh(self) -> Iterator[ArrowConnection]:
+        """A new connection in a transaction; it is closed with the block."""
+        with self._slot(), self._connect(False) as connection:
             yield connection
-            connection.adbc_connection.set_autocommit(True)
-        except BaseException:
-            held.invalidate()
-            self._pool.dispose()
-            raise
-        held.close()
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        free = self._free
+        if not free.acquire(timeout=_WAIT_S):
+            raise sa.exc.TimeoutError(f"{_AT_ONCE} reads are under way")
+        try:
+            yield
+        finally:
+            free.release()
+
+    def close_idle(self) -> None:
+        """Close what lies idle now."""
+        self._pool.close_idle()
 
     def forget(self) -> None:
         """In a forked process: what was lent then stays the parent's, and is never closed here."""
-        self._pool = self._pool.recreate()
+        self._pool = cast("IdlePool", self._pool.recreate())
+        self._free = threading.BoundedSemaphore(_AT_ONCE)
         self._idle.forget()
 
     def close(self) -> None:
         """Close what lies idle; the object can be used again."""
         self._idle.stop()
-        self.dispose()
+        self._pool.dispose()
 
     def dispose(self) -> None:
-        """Close what lies idle, and leave the timer: its lock may be held where memory is freed."""
+        """Close what lies idle; for where memory is freed."""
+        self._idle.let_go()
         self._pool.dispose()

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
@@ -19,8 +19,15 @@ from media_toolkit import forks
 from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.arrow import ArrowPool
-from media_toolkit.store.idle import IdleWatch
-from media_toolkit.store.outage import READ_ONLY, is_away, is_passing, our_errors, retrying
+from media_toolkit.store.idle import IdlePool, IdleWatch
+from media_toolkit.store.outage import (
+    READ_ONLY,
+    is_away,
+    is_crowded,
+    is_passing,
+    our_errors,
+    retrying,
+)
 
 if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection as ArrowConnection
@@ -96,11 +103,19 @@ class Database:
         pooled_url: for work: `postgresql://…`, Neon's pooled or direct string.
         direct_url: for migrations; Neon's pooler keeps no session state.
         patience_s: how long a Postgres that is away is waited for before `Unavailable`.
+        server: what runs Postgres for as long as somebody has it, the embedded stack.
     """
 
     def __init__(
-        self, pooled_url: str, direct_url: str | None = None, patience_s: float = PATIENCE_S
+        self,
+        pooled_url: str,
+        direct_url: str | None = None,
+        patience_s: float = PATIENCE_S,
+        *,
+        server: object = None,
     ) -> None:
+        # An iterator of a kit that was dropped has the database alone.
+        self._server = server
         self._pooled_url = pooled_url
         self._patience_s = patience_s
         self._direct_url = direct_url or pooled_url
@@ -117,6 +132,7 @@ class Database:
         and all that this class runs begins with one that may run again."""
         engine = sa.create_engine(
             _with_driver(_with_defaults(self._pooled_url)),
+            poolclass=IdlePool,
             pool_recycle=MAX_IDLE_S,
             pool_size=5,
             max_overflow=15,
@@ -125,9 +141,14 @@ class Database:
             hide_parameters=True,
             connect_args={"application_name": "media_toolkit"},
         )
-        self._idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
-        # The idle watch's timer keeps the pool of a kit that was dropped unclosed.
-        _at_the_end_of(self, engine.dispose)
+        self._idle = idle = IdleWatch(lambda: engine.pool, engine.dispose, engine, MAX_IDLE_S)
+
+        def dispose() -> None:
+            idle.let_go()
+            engine.dispose()
+
+        # The idle watch's thread keeps the pool of a kit that was dropped unclosed.
+        _at_the_end_of(self, dispose)
         return engine
 
     @property
@@ -147,7 +168,7 @@ class Database:
         """
         with our_errors():
             opening = partial(self._open, identity)
-            with retrying(opening, is_away, self._patience_s) as connection:
+            with self._retrying(opening, is_away) as connection:
                 yield connection
                 connection.commit()
 
@@ -166,7 +187,7 @@ class Database:
                 return result
 
         with our_errors():
-            return retrying(once, is_passing, self._patience_s)
+            return self._retrying(once, is_passing)
 
     def script(self, script: Script) -> list[tuple[Any, ...]]:
         """Run a script in one transaction and one round trip; the rows of its last statement.
@@ -184,7 +205,7 @@ class Database:
                 return _run_script(connection, script)
 
         with our_errors():
-            return retrying(once, is_passing, self._patience_s)
+            return self._retrying(once, is_passing)
 
     def run_arrow(
         self,
@@ -206,13 +227,12 @@ class Database:
         """
 
         def once() -> T:
-            fresh = partial(_connect_arrow, self._pooled_url)
-            with (self._arrow.lend if is_reused else fresh)() as connection:
+            with (self._arrow.lend if is_reused else self._arrow.fresh)() as connection:
                 _act_in_arrow(connection, identity)
                 return work(connection)
 
         with our_errors():
-            return retrying(once, is_passing, self._patience_s)
+            return self._retrying(once, is_passing)
 
     def iterate_arrow(
         self, identity: Identity, read: Callable[[ArrowConnection], Generator[T]]
@@ -251,7 +271,7 @@ class Database:
 
             while True:
                 with our_errors():
-                    found = retrying(step, is_passing, self._patience_s)
+                    found = self._retrying(step, is_passing)
                 if found is None:
                     return
                 yield found
@@ -270,7 +290,7 @@ class Database:
         with our_errors("DATABASE_DIRECT_URL" if is_another else "DATABASE_URL"):
             try:
                 with (
-                    retrying(engine.connect, is_away, self._patience_s) as connection,
+                    self._retrying(engine.connect, is_away) as connection,
                     connection.begin(),
                 ):
                     yield connection
@@ -285,7 +305,7 @@ class Database:
                 return str(connection.scalar(sa.text("SHOW server_version"))).split(" ")[0]
 
         with our_errors():
-            return retrying(once, is_away, self._patience_s)
+            return self._retrying(once, is_away)
 
     def reads_kept(self, connection: sa.Connection) -> bool:
         """Whether what triggers keep (counts, totals, rows by tag) may be read; asked now and then.
@@ -342,6 +362,24 @@ class Database:
         if "_arrow" in self.__dict__:
             self._arrow.forget()
 
+    def _retrying(self, call: Callable[[], T], is_worth_it: Callable[[BaseException], bool]) -> T:
+        def once() -> T:
+            try:
+                return call()
+            except Exception as error:
+                if is_crowded(error):
+                    self._close_idle()
+                raise
+
+        return retrying(once, is_worth_it, self._patience_s)
+
+    def _close_idle(self) -> None:
+        """Of either pool: who waits for a connection keeps none that another waits for."""
+        if "engine" in self.__dict__:
+            cast("IdlePool", self.engine.pool).close_idle()
+        if "_arrow" in self.__dict__:
+            self._arrow.close_idle()
+
     def _open(self, identity: Identity) -> sa.Connection:
         """A connection in a transaction as `identity`; who closes it rolls back."""
         connection = self.engine.connect()
@@ -355,7 +393,7 @@ class Database:
 
     @cached_property
     def _arrow(self) -> ArrowPool:
-        pool = ArrowPool(partial(_connect_arrow, self._pooled_url, autocommit=True), MAX_IDLE_S)
+        pool = ArrowPool(partial(_connect_arrow, self._pooled_url), MAX_IDLE_S)
         _at_the_end_of(self, pool.dispose)
         return pool
 

@@ -35,7 +35,10 @@ _RAISED = "P0001"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTTING_DOWN = ("57P01", "57P02", "57P03", "57P05")
 _CONCURRENT = ("40001", "40P01")
-_TOO_MANY = "too many clients|remaining connection slots|too many connections"
+# Of Postgres, and the last one of PgBouncer.
+_TOO_MANY = (
+    "too many clients|remaining connection slots|too many connections|no more connections allowed"
+)
 # After a login that failed, PgBouncer refuses everybody at once, for 15 s unless told otherwise;
 # psycopg2 sees no more of it than that a connection, which there was, is closed.
 _OF_A_POOLER = ("server_login_retry", "server closed the connection unexpectedly",
@@ -122,6 +125,11 @@ def is_away(error: BaseException) -> bool:
     return type(original).__name__ in ("OperationalError", "InterfaceError")
 
 
+def is_crowded(error: Exception) -> bool:
+    """Whether Postgres or its pooler has no connection left."""
+    return _is_of_a_driver(error) and re.search(_TOO_MANY, _cause(error)) is not None
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether a whole transaction that may run twice can succeed at a second try."""
     return is_away(error) or _sqlstate(error) in _CONCURRENT
@@ -170,10 +178,19 @@ def _is_ctrl_c(error: Exception) -> bool:
 def _translated(error: Exception, setting: str) -> StoreError:
     code, cause, said = _sqlstate(error), _cause(error), diagnosis(error)
     original = getattr(error, "orig", error)
-    if isinstance(error, exc.TimeoutError) or re.search(_TOO_MANY, cause):
+    if isinstance(error, exc.TimeoutError):
         return Unavailable(
-            "all connections to Postgres are busy",
-            hint="nothing was done: try again; pg_stat_activity shows what runs so long",
+            "all of this kit's connections to Postgres are busy",
+            hint="nothing was done: try again, with fewer threads at once; pg_stat_activity shows "
+            "what runs so long",
+            retry_after_s=BUSY_S,
+        )
+    if is_crowded(error):
+        return Unavailable(
+            f"all connections to Postgres are busy: {cause}",
+            hint="nothing was done: try again; pg_stat_activity shows who has them. A kit keeps up "
+            "to 7 for four minutes after its last call, unless it is closed: kit.close(). Many "
+            f"programs share few by the pooled string of Neon (-pooler) in {setting}",
             retry_after_s=BUSY_S,
         )
     if code is None and (unread := _UNREAD.search(str(error))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -16,17 +17,19 @@ from media_toolkit.identity import Identity
 from media_toolkit.store.database import Database
 
 # Postgres has room for 6,400 locks of all sessions together unless told otherwise, so that
-# assets share some.
+# assets share some. A program of another number would hold nobody off.
 _MARKS = 1_024
 _SPACE = 0x6D74_6B74
 # Each holds a connection of the pool, and needs another for what is done in it.
 _AT_ONCE = 6
 _WAIT_S = 30.0
 _RETRY_AFTER_S = 5.0
+# Else the thread that gives one of the few up takes it again before who waits for it wakes.
+_GIVING_WAY_S = 0.02
 # Of the transaction, since a pooler gives its session to anybody; not waited for in Postgres,
 # where Ctrl-C is not heard and a connection would be held.
 _TRY = sa.text("""
-SELECT bool_and(pg_try_advisory_xact_lock(:space, mark))
+SELECT array_agg(mark) FILTER (WHERE NOT pg_try_advisory_xact_lock(:space, mark))
 FROM unnest(CAST(:marks AS int[])) AS mark
 """)
 
@@ -48,11 +51,17 @@ class Turns:
         """Until the end nobody else has a turn with any of these rows.
 
         Raises:
-            Unavailable: others have had theirs for 30 s, or there is no Postgres.
+            Unavailable: others have had theirs for 30 s, with these rows or with some that share
+                a lock with them; or there is no Postgres.
         """
-        marks = sorted({asset.id % _MARKS for asset in assets if asset.id is not None})
+        marks = sorted(set(map(_mark, assets)))
         if not self._free.acquire(timeout=_WAIT_S):
-            raise _busy(assets)
+            raise Unavailable(
+                f"{_AT_ONCE} other changes of this kit are under way",
+                hint="nothing was changed: try again when one of them is done",
+                ids=tuple(asset.public_id for asset in assets),
+                retry_after_s=_RETRY_AFTER_S,
+            )
         try:
             turn = self._taken(marks, assets, identity)
             try:
@@ -63,6 +72,19 @@ class Turns:
                     turn.close()
         finally:
             self._free.release()
+
+    @staticmethod
+    def parts(assets: Sequence[Asset], size: int) -> Iterator[Sequence[Asset]]:
+        """The assets in parts of `size`, for a turn each, so that none is held for long.
+
+        In the order of their marks: no part has one of a part before, so that who waited for it
+        is never overtaken by the next, and of two who have many to change one follows the other.
+        """
+        ordered = sorted(assets, key=lambda asset: (_mark(asset), asset.id))
+        for start in range(0, len(ordered), size):
+            if start:
+                time.sleep(_GIVING_WAY_S)
+            yield ordered[start : start + size]
 
     def close(self) -> None:
         """The connections are the database's."""
@@ -76,27 +98,32 @@ class Turns:
     ) -> ExitStack:
         try:
             turn = Retrying(
-                retry=retry_if_result(lambda turn: turn is None),
+                retry=retry_if_result(lambda turn: not isinstance(turn, ExitStack)),
                 wait=wait_random(0.02, 0.2),
                 stop=stop_after_delay(_WAIT_S),
             )(self._try, marks, identity)
         except RetryError as error:
-            raise _busy(assets) from error
-        assert turn is not None
+            taken = error.last_attempt.result()
+            raise _busy([asset for asset in assets if _mark(asset) in taken]) from error
+        assert isinstance(turn, ExitStack)
         return turn
 
-    def _try(self, marks: Sequence[int], identity: Identity) -> ExitStack | None:
-        """All of the locks, or none: half of them would keep others from theirs."""
+    def _try(self, marks: Sequence[int], identity: Identity) -> ExitStack | list[int]:
+        """All of the locks, or none, as half of them would keep others from theirs: then the marks
+        that others have."""
         with ExitStack() as opening:
             connection = opening.enter_context(self._database.begin(identity))
-            if connection.scalar(_TRY, {"space": _SPACE, "marks": list(marks)}) is not False:
-                return opening.pop_all()
-        return None
+            taken = connection.scalar(_TRY, {"space": _SPACE, "marks": list(marks)})
+            return list(taken) if taken else opening.pop_all()
+
+
+def _mark(asset: Asset) -> int:
+    return (asset.id or 0) % _MARKS
 
 
 def _busy(assets: Sequence[Asset]) -> Unavailable:
     return Unavailable(
-        f"somebody else is changing {listed(assets)}",
+        f"somebody else is changing {listed(assets)}, or an asset that shares a lock with it",
         hint="nothing was changed: try again when they are done",
         ids=tuple(asset.public_id for asset in assets),
         retry_after_s=_RETRY_AFTER_S,

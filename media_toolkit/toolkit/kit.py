@@ -56,7 +56,7 @@ def connect(
 
         stack = EmbeddedStack.join(settings)
         account, url = account or stack.account, url or stack.database_url
-    database = Database(url, settings.direct_url)
+    database = Database(url, settings.direct_url, server=stack)
     try:
         # An older program may have started the stack, and still use it.
         is_older = stack is not None and stack.migrated_to != migrations.newest()
@@ -200,7 +200,10 @@ class MediaToolkit(Uploading, Reading, Changing):
         return diagnose(self.settings, self._client, self._database, self.identity)
 
     def close(self) -> None:
-        """Give connections back and leave the embedded stack; it ends with its last user."""
+        """Give connections back and leave the embedded stack; it ends with its last user.
+
+        A kit that nobody has any more is closed by itself, once Python frees it.
+        """
         self._cloud.close()
         self._database.close()
         if self._stack is not None:

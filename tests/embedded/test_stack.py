@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -24,7 +25,7 @@ import media_toolkit as mt
 from media_toolkit.embedded import users
 from media_toolkit.embedded.configuration import StackConfiguration
 from media_toolkit.embedded.options import ServerOptions
-from media_toolkit.embedded.stack import EmbeddedStack, StackFiles
+from media_toolkit.embedded.stack import _KEEPER_INTERVAL_S, EmbeddedStack, StackFiles
 
 Home = Callable[[], AbstractContextManager[Path]]
 Until = Callable[..., None]
@@ -161,7 +162,7 @@ def test_whoever_starts_a_killed_stack_again_asks_of_it_what_it_was_asked(
     process = run_python(
         "import sys; from media_toolkit.embedded.stack import EmbeddedStack;"
         " from media_toolkit.embedded.options import ServerOptions; import media_toolkit as mt;"
-        " EmbeddedStack.join(mt.Settings(), ServerOptions(search_lag=3.0));"
+        " stack = EmbeddedStack.join(mt.Settings(), ServerOptions(search_lag=3.0));"
         " print(1, flush=True); sys.stdin.read()",
         prepared,
     )
@@ -212,6 +213,34 @@ def test_the_stack_ends_when_its_last_user_was_killed(prepared: Path, until: Unt
     assert supervisor.communicate(timeout=120) == ("", None)
     assert supervisor.returncode == 0
     until(lambda: not processes_of(prepared))
+
+
+def test_kits_that_were_dropped_unclosed_leave_the_stack(prepared: Path, until: Until) -> None:
+    """As a notebook's cell that connects, run again and again."""
+    others = set(threading.enumerate())
+
+    def threads() -> list[threading.Thread]:
+        new = set(threading.enumerate()) - others
+        return [one for one in new if one.name.startswith("media-toolkit")]
+
+    def is_ours(one: threading.Thread) -> bool:
+        return one.name.endswith("keeper")
+
+    for _ in range(20):
+        kit = mt.connect(mt.Settings(home=prepared))
+        assert len(kit.page().items) == len(kit.assets(limit=1)) == 0
+    batches = kit.iter_assets()
+    del kit
+    gc.collect()
+    until(lambda: len(list(filter(is_ours, threads()))) == 1)
+    time.sleep(2 * _KEEPER_INTERVAL_S)
+    assert users.alive(StackFiles(prepared).users) == 1, "an iterator needs it"
+    assert list(batches) == []
+    del batches
+    gc.collect()
+    until(lambda: not threads())
+    assert users.alive(StackFiles(prepared).users) == 0
+    assert EmbeddedStack.join(mt.Settings(home=prepared)).end_if_unused(120)
 
 
 def test_whoever_started_it_may_end_first(prepared: Path) -> None:

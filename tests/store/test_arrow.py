@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+import media_toolkit as mt
 from media_toolkit.identity import Identity
+from media_toolkit.store import arrow, frames
 from media_toolkit.store import database as database_module
-from media_toolkit.store import frames
 from media_toolkit.store.database import Database
 from media_toolkit.store.queries import sql_frame
 
@@ -73,6 +75,27 @@ def test_many_at_once_get_one_each_and_two_are_kept(database: Database) -> None:
         pids = {one(connection, "SELECT txid_current(), pg_backend_pid()") for connection in lent}
         assert len(pids) == 5
     assert database._arrow._pool.checkedin() == 2  # type: ignore[attr-defined]
+
+
+def test_who_reads_with_too_many_at_once_waits_and_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "_WAIT_S", 0.1)
+
+    def read(is_reused: bool) -> Any:
+        return database.run_arrow(ANA, lambda connection: one(connection, PID), is_reused=is_reused)
+
+    with ExitStack() as held:
+        for _ in range(arrow._AT_ONCE):
+            held.enter_context(database._arrow.lend())
+        for is_reused in (True, False):
+            with pytest.raises(mt.Unavailable, match=r"this kit's connections.* are busy") as told:
+                read(is_reused)
+            assert told.value.retry_after_s
+    assert all(read(is_reused) for is_reused in (True, False))
+    monkeypatch.setattr(arrow, "_WAIT_S", 60)
+    with ThreadPoolExecutor(30) as pool:
+        assert all(pool.map(read, [True, False] * 30))
 
 
 @pytest.mark.parametrize("error", [ValueError("of the work"), KeyboardInterrupt()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import socket
 import struct
 import threading
@@ -429,6 +430,46 @@ def test_who_finds_all_connections_busy_is_told_to_try_again(server: Server, url
         assert database.ping()
     finally:
         database.close()
+
+
+def take_all(url: str, held: ExitStack) -> None:
+    """All connections that are left, until `held` ends."""
+    while True:
+        try:
+            held.callback(psycopg2.connect(url).close)
+        except psycopg2.OperationalError as error:
+            if not re.search("too many clients|no more connections allowed", str(error)):
+                raise
+            return
+
+
+def test_who_waits_for_a_connection_keeps_none_idle(server: Server, url: str) -> None:
+    """Else kits that read in both ways wait for what the others keep."""
+    with (
+        closing(Database(url, patience_s=2)) as database,
+        ExitStack() as held,
+        database.begin(ANA) as lent,
+    ):
+        with ExitStack() as some:
+            for _ in range(3):
+                some.enter_context(database.begin(ANA))
+        take_all(url, held)
+        assert database.run_arrow(ANA, lambda _: True, is_reused=True)
+        assert lent.scalar(sa.text("SELECT 7")) == 7
+        pool: Any = database.engine.pool
+        assert pool.checkedout() == 1, "what is lent is counted still"
+
+
+def test_who_finds_no_connection_left_is_told_who_may_have_them(server: Server, url: str) -> None:
+    with closing(Database(url, patience_s=0.2)) as database, ExitStack() as held:
+        take_all(url, held)
+        for call in (database.ping, lambda: database.run_arrow(ANA, lambda _: None)):
+            with pytest.raises(
+                mt.Unavailable, match="all connections to Postgres are busy"
+            ) as told:
+                call()
+            assert "kit.close()" in told.value.hint
+            assert told.value.retry_after_s
 
 
 def test_a_wrong_password_is_told_at_once_and_not_tried_again(server: Server, url: str) -> None:
