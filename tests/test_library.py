@@ -773,8 +773,8 @@ def test_a_postgres_that_turns_read_only_is_noticed_before_cloudinary_is_asked(
         kit._database.engine.dispose()
         time.sleep(1.1)
         for change in (
-            lambda: kit.upload(sample_media / "rocket.jpg", public_id="rocket"),
-            lambda: kit.ingest(sample_media, progress=False),
+            lambda: kit.upload(sample_media / "rocket.jpg", public_id="failover/rocket"),
+            lambda: kit.ingest(sample_media, prefix="failover", progress=False),
             lambda: kit.edit("horse", tags=["x"]),
         ):
             with pytest.raises(mt.StoreError, match="takes no changes here"):
@@ -784,5 +784,5 @@ def test_a_postgres_that_turns_read_only_is_noticed_before_cloudinary_is_asked(
             connection.exec_driver_sql("SET transaction_read_only = off")
             connection.exec_driver_sql(f"{alter} RESET default_transaction_read_only")
     with pytest.raises(mt.NotFound):
-        kit._client.explicit("rocket")
+        kit._client.explicit("failover/rocket")
     assert sorted(in_cloudinary(kit, horse)["tags"]) == ["a", "b"]

@@ -299,7 +299,9 @@ def test_functions_of_another_owner_than_the_table_are_given_to_it(
         empty_database,
         *(f"ALTER TABLE {name} OWNER TO {other}" for name in tables),
     )
-    with pytest.raises(mt.StoreError, match=f"cloudinary_files is of {other}, and its functions of {one}"):
+    with pytest.raises(
+        mt.StoreError, match=f"cloudinary_files is of {other}, and its functions of {one}"
+    ):
         migrations.lacking(second, None)
     with pytest.raises(mt.StoreError, match="let a superuser or a login that is in all"):
         migrations.migrate(second)
