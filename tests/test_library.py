@@ -774,7 +774,7 @@ def test_a_postgres_that_turns_read_only_is_noticed_before_cloudinary_is_asked(
         time.sleep(1.1)
         for change in (
             lambda: kit.upload(sample_media / "rocket.jpg", public_id="failover/rocket"),
-            lambda: kit.ingest(sample_media, prefix="failover", progress=False),
+            lambda: kit.ingest(sample_media, folder="failover", progress=False),
             lambda: kit.edit("horse", tags=["x"]),
         ):
             with pytest.raises(mt.StoreError, match="takes no changes here"):

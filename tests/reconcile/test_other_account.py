@@ -157,7 +157,8 @@ def test_most_of_the_rows_are_not_hidden_without_a_word(
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(lambda n: put(cloud, pixel, f"n{n}"), range(20)))
 
-    kit.save_many(put_all(kit))
+    # A row of the last minute makes no way for another.
+    kit.save_many({**told, "version": told["version"] - 100} for told in put_all(kit))
     other = fresh_kit("root", admins="root")
     if has_the_names:
         put_all(other)
