@@ -786,3 +786,21 @@ def test_a_postgres_that_turns_read_only_is_noticed_before_cloudinary_is_asked(
     with pytest.raises(mt.NotFound):
         kit._client.explicit("failover/rocket")
     assert sorted(in_cloudinary(kit, horse)["tags"]) == ["a", "b"]
+
+
+def test_what_stood_there_already_needs_no_second_look_where_its_row_was_changed_meanwhile(
+    kit: mt.MediaToolkit, horse: mt.Asset, sample_media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = kit._uploads.send
+
+    def send_then_edit(*args: Any, **options: Any) -> mt.Asset:
+        sent = send(*args, **options)
+        kit.edit("horse", tags=["edited"])
+        return sent
+
+    monkeypatch.setattr(kit._uploads, "send", send_then_edit)
+    calls: list[Any] = []
+    monkeypatch.setattr(kit._uploads, "_as_it_is", calls.append)
+    again = kit.upload(sample_media / "horse.png", public_id="horse", overwrite=False)
+    assert not calls
+    assert again.tags == kit.asset("horse").tags == ("edited",)

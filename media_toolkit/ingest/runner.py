@@ -205,9 +205,10 @@ class Runner:
             asset = self._uploads.keep(asset, self._identity, self._began)
         except Conflict as error:
             results[item.label] = _failed(item, error)
-        except StoreError as error:
+        except MediaToolkitError as error:
             self._uploads.note_unsaved(asset, self._identity)
             error.hint = f"it is in Cloudinary, its row is missing: import again. {error.hint}"
+            error.hint = error.hint.strip()
             results[item.label] = _failed(item, error)
         else:
             results[item.label] = Result(item.label, "uploaded", item.public_id, asset=asset)

@@ -14,7 +14,14 @@ from media_toolkit.cloud.client import CloudClient
 from media_toolkit.cloud.names import check_kind, check_name
 from media_toolkit.cloud.signing import SignedUpload, sign_upload, verify_response
 from media_toolkit.cloud.transformation import delivery_url
-from media_toolkit.errors import Conflict, NotFound, SignatureError, StoreError, UnsupportedMedia
+from media_toolkit.errors import (
+    Conflict,
+    NotFound,
+    SignatureError,
+    StoreError,
+    UnsupportedMedia,
+    UploadError,
+)
 from media_toolkit.identity import Identity
 from media_toolkit.store.asset_ids import AssetIds
 from media_toolkit.store.assets import AssetStore
@@ -187,7 +194,8 @@ class Uploads:
         try:
             saved = self._store.save(asset, identity, revive=True, asked_at=asked_at)
         except Overtaken:
-            return self._save_as_it_is(asset, identity)
+            # What was changed here meanwhile stays, as after an upload's own answer.
+            saved = self._store.save(asset, identity, revive=True)
         except Conflict:
             is_so = is_senders and self._claims.claim_sent(asset, identity)
             is_so = is_so or self._asset_ids.give(asset, identity, is_senders=is_senders)
@@ -197,7 +205,7 @@ class Uploads:
         if saved.identity == asset.identity or (saved.version or 0) >= (asset.version or 0):
             return saved
         # Renamed meanwhile: what it is by now, Cloudinary tells.
-        with suppress(Conflict, NotFound):
+        with suppress(Conflict, NotFound, Overtaken, UploadError):
             if saved.asset_id == asset.asset_id:
                 return self._save_as_it_is(saved, identity)
         return saved

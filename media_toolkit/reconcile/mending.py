@@ -149,7 +149,7 @@ class Mender:
                 hint=f"known: {', '.join(get_args(Direction))}",
                 ids=(direction,),
             )
-        if direction == "to_table" and not all_gone:
+        if direction == "to_table" and not (all_gone or dry_run):
             self._refuse_to_hide_most(differences, listed)
         self._former = self._store.former_owners(
             [one.asset_id for one in differences if one.asset_id and not _is_of_the_row(one)],

@@ -91,7 +91,7 @@ class ReconcilePlan:
 
         Raises:
             FilterError: for another direction. Conflict: most of the rows that were compared, and
-                20 at least, would be deleted; nothing was changed.
+                20 at least, would be deleted; nothing was changed. Not for a dry run.
         """
         allowed = self.budget if budget is None else AdminBudget(budget, self.budget.wait_s)
         return self._mender.mend(

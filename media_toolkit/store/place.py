@@ -15,7 +15,7 @@ WORD = "python -m media_toolkit migrate --is-the-library"
 COPIED = "this database is a copy of the library's, or was reset or moved"
 
 _IS_COPY = sa.text("""
-SELECT EXISTS (
+SELECT NOT EXISTS (SELECT FROM media_toolkit_place) OR EXISTS (
     SELECT FROM media_toolkit_place AS noted
     WHERE table_oid <> noted.tableoid
        OR database_oid <> (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -30,7 +30,7 @@ FROM pg_database WHERE datname = current_database()
 
 
 def is_copy(connection: sa.Connection) -> bool:
-    """Whether this is another database than was noted; False where nothing was."""
+    """Whether this is another database than was noted, or one in which nothing is noted."""
     return bool(connection.scalar(_IS_COPY))
 
 

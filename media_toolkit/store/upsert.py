@@ -156,15 +156,20 @@ SELECT there.id FROM cloudinary_files AS there WHERE there.id IN (
 ORDER BY there.id FOR UPDATE
 """
 # Since Cloudinary was asked, somebody has changed the row or purged the asset: the answer may be
-# of before that. A transaction does not overtake itself.
-_SINCE = """
-since.operation <> 'insert' AND since.changed_at <> now()
-AND since.changed_at > :asked
+# of before that. A transaction does not overtake itself, and a column of the team's own is not
+# what Cloudinary was asked about.
+_SINCE = f"""
+since.operation <> 'insert' AND since.changed_at <> now() AND since.changed_at > :asked
+AND (since.operation <> 'update' OR EXISTS (
+    SELECT FROM jsonb_populate_record(NULL::cloudinary_files, since.old) AS was
+    WHERE ROW({", ".join(f"was.{name}" for name in WRITTEN)})
+        IS DISTINCT FROM ROW({", ".join(f"old.{name}" for name in WRITTEN)})))
 """
 _OVERTAKEN = f"""
 SELECT new.public_id FROM {{source}} AS new
 WHERE EXISTS (
     SELECT FROM cloudinary_files_history AS since
+    LEFT JOIN cloudinary_files AS old ON old.id = since.file_id
     WHERE since.old IS NOT NULL AND since.old ->> 'asset_id' = new.asset_id AND {_SINCE})
    OR EXISTS (
     SELECT FROM cloudinary_files AS old

@@ -282,6 +282,25 @@ def test_what_was_changed_after_cloudinary_was_asked_is_not_taken_back(
     assert store.get("photo1", ANA).tags == ("shore",)
 
 
+def test_a_column_of_the_teams_own_may_change_while_cloudinary_is_asked(
+    store: AssetStore, database: Database, padding: list[mt.Asset]
+) -> None:
+    told = asset(1, tags=("shore",), raw={"tags": ["shore"]})
+    store.save_many([told, *padding], ANA)
+    with database.direct() as connection:
+        connection.exec_driver_sql("ALTER TABLE cloudinary_files ADD views INT NOT NULL DEFAULT 0")
+    try:
+        asked_at = time.monotonic()
+        with database.direct() as connection:
+            connection.exec_driver_sql("UPDATE cloudinary_files SET views = views + 1")
+        now = replace(told, tags=("sea",))
+        assert store.save_many([now, *padding], ANA, asked_at=asked_at).updated == 1
+        assert store.get("photo1", ANA).tags == ("sea",)
+    finally:
+        with database.direct() as connection:
+            connection.exec_driver_sql("ALTER TABLE cloudinary_files DROP views")
+
+
 @pytest.mark.parametrize("ends", ["edit", "purge"])
 def test_a_save_that_waits_for_an_edit_or_purge_does_not_take_it_back(
     store: AssetStore, database: Database, padding: list[mt.Asset], ends: str
