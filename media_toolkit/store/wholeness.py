@@ -51,8 +51,8 @@ CROSS JOIN (SELECT coalesce(sum(assets) FILTER (WHERE tag IS NULL), 0)::bigint A
             FROM cloudinary_files_counts) AS c
 """)
 # The history is kept by id: what was purged gives its own to nobody.
-_BEHIND = sa.text("""
-SELECT named, serial, reached, stands
+_REACHED = sa.text("""
+SELECT named, serial, reached
 FROM (
     SELECT 'cloudinary_files' AS named, greatest((SELECT max(id) FROM cloudinary_files),
         (SELECT max(file_id) FROM cloudinary_files_history)) AS reached
@@ -63,15 +63,10 @@ FROM (
     UNION ALL
     SELECT 'reconcile_runs', (SELECT max(id) FROM reconcile_runs)) AS told
 CROSS JOIN LATERAL (SELECT pg_get_serial_sequence(named, 'id') AS serial) AS of_it
-CROSS JOIN LATERAL (
-    SELECT coalesce(pg_sequence_last_value(serial::regclass), 0) AS stands) AS at
-WHERE reached > stands
+WHERE reached IS NOT NULL AND serial IS NOT NULL
 """)
-# Others may have come further meanwhile.
-_ADVANCE = sa.text("""
-SELECT setval(serial, greatest(:reached, pg_sequence_last_value(serial)))
-FROM (SELECT CAST(:serial AS regclass) AS serial) AS of_it
-""")
+# Read from the sequence itself: after RESTART WITH, pg_sequence_last_value tells nothing.
+_STANDS = "SELECT last_value - (NOT is_called)::int AS stands FROM "
 _SEES_ALL = sa.text("""
 SELECT pg_has_role(relowner, 'USAGE') AND (
     NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND NOT polpermissive)
@@ -205,9 +200,9 @@ def check_counted(connection: sa.Connection) -> None:
     if not connection.scalar(_SEES_ALL):
         return
     said = [
-        f"the sequence of {row.named} stands at {row.stands:,} and the ids at {row.reached:,}, "
+        f"the sequence of {named} stands at {stands:,} and the ids at {reached:,}, "
         "so new rows are refused"
-        for row in connection.execute(_BEHIND)
+        for named, _, reached, stands in _behind(connection)
     ]
     kept = connection.execute(_KEPT).one()
     if not _agrees(kept):
@@ -227,10 +222,29 @@ def is_miscounted(connection: sa.Connection) -> bool:
 
 def advance(connection: sa.Connection) -> list[str]:
     """Set each sequence that is behind its rows to them; the names of their tables."""
-    behind = connection.execute(_BEHIND).all() if connection.scalar(_SEES_ALL) else []
-    for row in behind:
-        connection.execute(_ADVANCE, {"serial": row.serial, "reached": row.reached})
-    return [row.named for row in behind]
+    behind = _behind(connection) if connection.scalar(_SEES_ALL) else []
+    for _, serial, reached, _ in behind:
+        # Others may have come further meanwhile.
+        ahead = f"SELECT setval(:serial, :reached) FROM ({_stands(serial)}) AS at"
+        connection.execute(
+            sa.text(f"{ahead} WHERE stands < :reached"), {"serial": serial, "reached": reached}
+        )
+    return [named for named, *_ in behind]
+
+
+def _stands(serial: str) -> str:
+    return _STANDS + serial.replace(":", r"\:")
+
+
+def _behind(connection: sa.Connection) -> list[tuple[str, str, int, int]]:
+    """Table, sequence, what its ids have reached and where the sequence stands, if before that."""
+    behind = []
+    # The ids are read first: a sequence only moves on.
+    for named, serial, reached in connection.execute(_REACHED).all():
+        stands = connection.execute(sa.text(_stands(serial))).scalar_one()
+        if stands < reached:
+            behind.append((named, serial, reached, stands))
+    return behind
 
 
 def _agrees(kept: sa.Row[tuple[int, ...]]) -> bool:

@@ -233,6 +233,31 @@ def test_numbers_that_a_load_of_data_left_wrong_are_told_and_mended(private: Dat
     assert AssetStore(private).save(asset, BEN).id == 7
 
 
+@pytest.mark.parametrize(
+    ("ahead", "given"),
+    [
+        ("ALTER SEQUENCE cloudinary_files_id_seq RESTART WITH 1000000", 1_000_000),
+        ("SELECT setval('cloudinary_files_id_seq', 7, false)", 7),
+        ("SELECT setval('cloudinary_files_id_seq', 6, false)", 7),
+        ("ALTER SEQUENCE cloudinary_files_id_seq RENAME TO \"a:b % 'c'\"", 7),
+        ("ALTER SEQUENCE cloudinary_files_id_seq RENAME TO \"a:b % 'c'\";"
+         "SELECT setval('\"a:b % ''c''\"', 5, false)", 7),
+    ],
+)  # fmt: skip
+def test_a_sequence_that_gave_nothing_yet_is_behind_only_if_its_next_id_is_taken(
+    private: Database, ahead: str, given: int
+) -> None:
+    run_as_owner(private, ahead)
+    if ", 6, false" in ahead or ", 5, false" in ahead:
+        with pytest.raises(mt.StoreError, match=r"stands at \d and the ids at 6"):
+            migrations.lacking(private, None, is_counted=True)
+        assert migrations.migrate(private, is_counted=True) == ["sequence of cloudinary_files"]
+    assert migrations.lacking(private, None, is_counted=True) == []
+    assert migrations.migrate(private, is_counted=True) == []
+    asset = mt.Asset("new", "https://x/new.jpg", "image", "ben")
+    assert AssetStore(private).save(asset, BEN).id == given
+
+
 def test_what_only_a_dump_has_is_named_and_nobody_reads_meanwhile(private: Database) -> None:
     run_as_owner(private, "DROP TABLE cloudinary_files_history CASCADE", OPEN)
     for look in (migrations.lacking, migrations.migrate):
