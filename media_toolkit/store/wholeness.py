@@ -8,11 +8,13 @@ in `sql/whole.json`, as a fresh database has it.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -30,6 +32,12 @@ _LOST = ("table", "column")
 _MADE = (
     "function", "sequence", "primary key", "unique index", "index", "constraint", "trigger"
 )  # fmt: skip
+# Found by what they are where the owner gave them another name.
+_RENAMED = ("unique index", "index", "constraint", "trigger")
+_OWN_NAME = re.compile(r"""
+    ^(CREATE\ (?:UNIQUE\ )?INDEX|CREATE\ TRIGGER|ALTER\ TABLE\ \w+\ ADD\ CONSTRAINT)
+    \ (?:"(?:[^"]|"")+"|\w+)
+""", re.VERBOSE)  # fmt: skip
 # What lets users see or lose most is told first.
 _TOLD = ("row security", *_LOST, "function", "policy", *reversed(_MADE[1:]))
 _OF_ROW_SECURITY = ("off", "on", "forced")
@@ -51,8 +59,8 @@ CROSS JOIN (SELECT coalesce(sum(assets) FILTER (WHERE tag IS NULL), 0)::bigint A
             FROM cloudinary_files_counts) AS c
 """)
 # The history is kept by id: what was purged gives its own to nobody.
-_BEHIND = sa.text("""
-SELECT named, serial, reached, stands
+_REACHED = sa.text("""
+SELECT named, serial, reached
 FROM (
     SELECT 'cloudinary_files' AS named, greatest((SELECT max(id) FROM cloudinary_files),
         (SELECT max(file_id) FROM cloudinary_files_history)) AS reached
@@ -63,15 +71,10 @@ FROM (
     UNION ALL
     SELECT 'reconcile_runs', (SELECT max(id) FROM reconcile_runs)) AS told
 CROSS JOIN LATERAL (SELECT pg_get_serial_sequence(named, 'id') AS serial) AS of_it
-CROSS JOIN LATERAL (
-    SELECT coalesce(pg_sequence_last_value(serial::regclass), 0) AS stands) AS at
-WHERE reached > stands
+WHERE reached IS NOT NULL AND serial IS NOT NULL
 """)
-# Others may have come further meanwhile.
-_ADVANCE = sa.text("""
-SELECT setval(serial, greatest(:reached, pg_sequence_last_value(serial)))
-FROM (SELECT CAST(:serial AS regclass) AS serial) AS of_it
-""")
+# Read from the sequence itself: after RESTART WITH, pg_sequence_last_value tells nothing.
+_STANDS = "SELECT last_value - (NOT is_called)::int AS stands FROM "
 _SEES_ALL = sa.text("""
 SELECT pg_has_role(relowner, 'USAGE') AND (
     NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND NOT polpermissive)
@@ -90,11 +93,11 @@ class Flaw:
     made_by: str = ""
 
     def __str__(self) -> str:
-        table, _, own = self.name.rpartition(".")
+        table, _, own = self.name.partition(".")
         if self.kind in ("table", "function"):
             named = f"{self.kind} {self.name}"
         else:
-            named = f"{self.kind} {own} of {table}" if table else f"{self.kind} of {self.name}"
+            named = f"{self.kind} {own} of {table}" if own else f"{self.kind} of {table}"
         return f"{named} {self.wrong or 'is missing'}"
 
     @property
@@ -115,9 +118,9 @@ class Flaw:
     @property
     def mending(self) -> str:
         """SQL that makes it again, or right; of what is in `_MADE`, a function there apart."""
-        table, _, own = self.name.rpartition(".")
+        table, _, own = self.name.partition(".")
         if self.wrong and self.kind == "trigger":
-            return f"ALTER TABLE {table} ENABLE TRIGGER {own}"
+            return f"ALTER TABLE {table} ENABLE TRIGGER {_quoted(own)}"
         if self.kind == "function" and not self.wrong:
             # What a body names may be made after it.
             return (
@@ -125,8 +128,12 @@ class Flaw:
                 f"SET LOCAL check_function_bodies = off; {self.made_by}"
             )
         if self.wrong and self.kind in ("index", "unique index"):
-            return f"DROP INDEX {own}; {self.made_by}"
+            return f"DROP INDEX {_quoted(own)}; {self.made_by}"
         return self.made_by
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def inventory(connection: sa.Connection) -> dict[str, dict[str, str]]:
@@ -150,10 +157,16 @@ def _expected() -> dict[str, dict[str, str]]:
 
 
 def flaws(connection: sa.Connection) -> list[Flaw]:
-    """What this database, in which every migration was applied, lacks of it. One query."""
+    """What this database, in which every migration was applied, lacks of it.
+
+    One query, and a second one where an index, constraint or trigger is not found by its name.
+    """
     expected = _expected()
     rows = connection.execute(_HAS, {"tables": list(expected["table"]), "is_listed": False})
     found = {(row.kind, row.name): row for row in rows}
+    missing = {(kind, name) for kind in _RENAMED for name in expected[kind]} - found.keys()
+    if any(("table", name.rpartition(".")[0]) in found for _, name in missing):
+        found |= _renamed(connection, missing)
     lacks = []
     for kind, names in expected.items():
         for name, made_by in names.items():
@@ -163,13 +176,34 @@ def flaws(connection: sa.Connection) -> list[Flaw]:
                 if kind in ("table", "function"):
                     lacks.append(Flaw(kind, name, made_by=made_by))
             elif row is None or row.wrong:
-                lacks.append(Flaw(kind, name, row.wrong if row else "", made_by))
+                there, wrong = (row.name, row.wrong) if row else (name, "")
+                lacks.append(Flaw(kind, there, wrong, made_by))
             if kind == "table" and row is not None:
                 states = _OF_ROW_SECURITY.index
                 if states(row.made_by) < states(made_by):
                     wrong = "is off" if row.made_by == "off" else "is not forced"
                     lacks.append(Flaw("row security", name, wrong))
     return lacks
+
+
+def _renamed(
+    connection: sa.Connection, missing: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], sa.Row[Any]]:
+    """Of what is missing by its kind and name, what is there under another name."""
+    expected = _expected()
+    rows = connection.execute(_HAS, {"tables": list(expected["table"]), "is_listed": True})
+    others = [row for row in rows if row.kind in _RENAMED and row.name not in expected[row.kind]]
+    # Of several, one that works.
+    others.sort(key=lambda row: row.wrong is None)
+    by_what = {_what(row.kind, row.name, row.made_by): row for row in others}
+    named = {(kind, name): _what(kind, name, expected[kind][name]) for kind, name in missing}
+    return {key: by_what[what] for key, what in named.items() if what in by_what}
+
+
+def _what(kind: str, name: str, made_by: str) -> tuple[str, str, str]:
+    # The schema is told where it is not on the search path. Not validated is there all the same.
+    made_by = made_by.replace("media_toolkit_rules.", "").removesuffix(" NOT VALID")
+    return kind, name.partition(".")[0], _OWN_NAME.sub(r"\1", made_by)
 
 
 def check(lacks: Sequence[Flaw]) -> None:
@@ -205,9 +239,9 @@ def check_counted(connection: sa.Connection) -> None:
     if not connection.scalar(_SEES_ALL):
         return
     said = [
-        f"the sequence of {row.named} stands at {row.stands:,} and the ids at {row.reached:,}, "
+        f"the sequence of {named} stands at {stands:,} and the ids at {reached:,}, "
         "so new rows are refused"
-        for row in connection.execute(_BEHIND)
+        for named, _, reached, stands in _behind(connection)
     ]
     kept = connection.execute(_KEPT).one()
     if not _agrees(kept):
@@ -227,10 +261,29 @@ def is_miscounted(connection: sa.Connection) -> bool:
 
 def advance(connection: sa.Connection) -> list[str]:
     """Set each sequence that is behind its rows to them; the names of their tables."""
-    behind = connection.execute(_BEHIND).all() if connection.scalar(_SEES_ALL) else []
-    for row in behind:
-        connection.execute(_ADVANCE, {"serial": row.serial, "reached": row.reached})
-    return [row.named for row in behind]
+    behind = _behind(connection) if connection.scalar(_SEES_ALL) else []
+    for _, serial, reached, _ in behind:
+        # Others may have come further meanwhile.
+        ahead = f"SELECT setval(:serial, :reached) FROM ({_stands(serial)}) AS at"
+        connection.execute(
+            sa.text(f"{ahead} WHERE stands < :reached"), {"serial": serial, "reached": reached}
+        )
+    return [named for named, *_ in behind]
+
+
+def _stands(serial: str) -> str:
+    return _STANDS + serial.replace(":", r"\:")
+
+
+def _behind(connection: sa.Connection) -> list[tuple[str, str, int, int]]:
+    """Table, sequence, what its ids have reached and where the sequence stands, if before that."""
+    behind = []
+    # The ids are read first: a sequence only moves on.
+    for named, serial, reached in connection.execute(_REACHED).all():
+        stands = connection.execute(sa.text(_stands(serial))).scalar_one()
+        if stands < reached:
+            behind.append((named, serial, reached, stands))
+    return behind
 
 
 def _agrees(kept: sa.Row[tuple[int, ...]]) -> bool:

@@ -184,6 +184,60 @@ def test_an_index_that_only_makes_it_fast_is_told_and_made_again(
     assert migrations.lacking(private, None) == []
 
 
+RENAMED = {
+    "trigger": ("ALTER TRIGGER count_inserts ON cloudinary_files RENAME TO {}",
+                "ALTER TRIGGER refuse_another_id ON cloudinary_files RENAME TO other"),
+    "unique index": ("ALTER INDEX cloudinary_files_identity RENAME TO {}",),
+    "index": ("ALTER INDEX cloudinary_files_beginnings RENAME TO {}",
+              "ALTER INDEX upload_intents_nameless RENAME TO other"),
+    "constraint": ("ALTER TABLE cloudinary_files RENAME CONSTRAINT cloudinary_files_moments TO {}",
+                   "ALTER TABLE reconcile_listed RENAME CONSTRAINT"
+                   " reconcile_listed_run_id_fkey TO other"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("named", ["ours", '"The team\'s 1.5: ""%"""'])
+@pytest.mark.parametrize("kind", RENAMED)
+def test_what_the_owner_renamed_is_there_and_no_second_one_is_made(
+    private: Database, kind: str, named: str
+) -> None:
+    run_as_owner(private, *(one.format(named) for one in RENAMED[kind]))
+    given = inventory(private)
+    assert migrations.lacking(private, None, is_counted=True) == []
+    assert migrations.migrate(private, is_counted=True) == []
+    assert inventory(private) == given
+    asset = mt.Asset("new", "https://x/new.jpg", "image", "ben")
+    AssetStore(private).save(asset, BEN)
+    assert AssetStore(private).count(AssetFilter(), BEN) == 4
+
+
+def test_a_renamed_trigger_that_is_disabled_is_enabled_under_its_name(private: Database) -> None:
+    run_as_owner(
+        private,
+        'ALTER TRIGGER count_inserts ON cloudinary_files RENAME TO "The 1.5 %"',
+        'ALTER TABLE cloudinary_files DISABLE TRIGGER "The 1.5 %"',
+    )
+    given = inventory(private)
+    with pytest.raises(mt.StoreError, match=r"The 1\.5 % of cloudinary_files is disabled"):
+        migrations.lacking(private, None)
+    assert "trigger cloudinary_files.The 1.5 %" in migrations.migrate(private)
+    assert migrations.lacking(private, None) == []
+    assert inventory(private) == given
+
+
+def test_a_trigger_that_does_something_else_is_not_taken_for_a_renamed_one(
+    private: Database,
+) -> None:
+    run_as_owner(
+        private,
+        "DROP TRIGGER count_inserts ON cloudinary_files",
+        "CREATE TRIGGER counted AFTER INSERT ON cloudinary_files FOR EACH STATEMENT"
+        " EXECUTE FUNCTION media_toolkit_rules.refuse_another_id()",
+    )
+    with pytest.raises(mt.StoreError, match="trigger count_inserts of cloudinary_files is missing"):
+        migrations.lacking(private, None)
+
+
 def test_what_was_written_while_triggers_were_off_is_counted_once_they_are_on(
     private: Database,
 ) -> None:
@@ -231,6 +285,31 @@ def test_numbers_that_a_load_of_data_left_wrong_are_told_and_mended(private: Dat
     migrations.migrate(private, is_counted=True)
     asset = mt.Asset("new", "https://x/new.jpg", "image", "ben")
     assert AssetStore(private).save(asset, BEN).id == 7
+
+
+@pytest.mark.parametrize(
+    ("ahead", "given"),
+    [
+        ("ALTER SEQUENCE cloudinary_files_id_seq RESTART WITH 1000000", 1_000_000),
+        ("SELECT setval('cloudinary_files_id_seq', 7, false)", 7),
+        ("SELECT setval('cloudinary_files_id_seq', 6, false)", 7),
+        ("ALTER SEQUENCE cloudinary_files_id_seq RENAME TO \"a:b % 'c'\"", 7),
+        ("ALTER SEQUENCE cloudinary_files_id_seq RENAME TO \"a:b % 'c'\";"
+         "SELECT setval('\"a:b % ''c''\"', 5, false)", 7),
+    ],
+)  # fmt: skip
+def test_a_sequence_that_gave_nothing_yet_is_behind_only_if_its_next_id_is_taken(
+    private: Database, ahead: str, given: int
+) -> None:
+    run_as_owner(private, ahead)
+    if ", 6, false" in ahead or ", 5, false" in ahead:
+        with pytest.raises(mt.StoreError, match=r"stands at \d and the ids at 6"):
+            migrations.lacking(private, None, is_counted=True)
+        assert migrations.migrate(private, is_counted=True) == ["sequence of cloudinary_files"]
+    assert migrations.lacking(private, None, is_counted=True) == []
+    assert migrations.migrate(private, is_counted=True) == []
+    asset = mt.Asset("new", "https://x/new.jpg", "image", "ben")
+    assert AssetStore(private).save(asset, BEN).id == given
 
 
 def test_what_only_a_dump_has_is_named_and_nobody_reads_meanwhile(private: Database) -> None:
