@@ -23,6 +23,14 @@ _PASTED = (
     ),
     (re.compile(r"\w+\s*="), "write what its keywords say as postgresql://user:password@host/name"),
 )
+# https://www.postgresql.org/docs/current/libpq-connect.html; the network's own, so that they keep
+# no Neon awake.
+_DEFAULTS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 _SCHEME = re.compile("(postgres|postgresql)://", re.IGNORECASE)
 # As libpq and `urlsplit` agree upon: who@place, /name, ?options.
 _PARTS = re.compile(r"([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
@@ -136,3 +144,12 @@ def _check_with_libpq(url: str) -> None:
         else:
             said = f"has a host or a port that cannot be read; {_ESCAPES}"
         raise ValueError(said) from None
+
+
+def with_defaults(url: str) -> str:
+    """Else libpq would wait for ever, and for an answer through a network that is gone two hours;
+    all that the string says itself (sslmode …) stays as it is."""
+    query = urlsplit(url).query
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    rest = "&".join(f"{name}={value}" for name, value in _DEFAULTS.items() if name not in given)
+    return f"{url.rstrip('?')}{'&' if query else '?'}{rest}" if rest else url

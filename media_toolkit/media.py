@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -95,6 +96,31 @@ def kind_of(data: bytes, filename: str | None) -> Kind:
     if suffix in _PICTURE_SUFFIXES:
         return "image"
     return "video" if suffix in _VIDEO_SUFFIXES else "other"
+
+
+def kind_to_send(thing: Media, resource_type: str | None, options: Mapping[str, Any]) -> str:
+    """The resource_type to upload as: the one asked for, else by the bytes; a URL's is `auto`.
+
+    Raises:
+        UnsupportedMedia: it is neither a picture nor a video, and was not asked for as raw.
+    """
+    if resource_type or not isinstance(thing.data, bytes):
+        return resource_type or "auto"
+    filename = options.get("filename") or thing.filename
+    kind = kind_of(thing.data, filename)
+    if kind == "other" and thing.data:
+        label = label_of(filename, options)
+        raise UnsupportedMedia(
+            f"{label} is neither an image nor a video",
+            hint="pass resource_type='raw' to keep it as a raw file",
+            ids=(label,),
+        )
+    return "image" if kind == "other" else kind
+
+
+def label_of(filename: str | None, options: Mapping[str, Any]) -> str:
+    """What an error calls an upload: its file, else its public_id."""
+    return filename or str(options.get("public_id") or "the file")
 
 
 def check_whole(data: bytes, label: str) -> None:

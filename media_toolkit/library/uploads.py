@@ -19,7 +19,6 @@ from media_toolkit.errors import (
     NotFound,
     SignatureError,
     StoreError,
-    UnsupportedMedia,
     UploadError,
 )
 from media_toolkit.identity import Identity
@@ -70,10 +69,10 @@ class Uploads:
         Raises:
             UnsupportedMedia: nothing was sent. UploadError: Cloudinary refused it.
         """
-        kind = _kind_for(thing, resource_type, options)
+        kind = media.kind_to_send(thing, resource_type, options)
         filename = options.pop("filename", None) or thing.filename
         if isinstance(thing.data, bytes) and kind != "raw":
-            media.check_whole(thing.data, _label(filename, options))
+            media.check_whole(thing.data, media.label_of(filename, options))
         response = self._client.upload(thing.data, filename, kind, **options)
         verify_response(response, self._client.account.api_secret.get_secret_value())
         return Asset.from_response(response, identity.user_id)
@@ -150,7 +149,7 @@ class Uploads:
             return self.send(thing, identity, resource_type, **options)
         self._refuse_foreign(options, identity)
         if is_known and naming.is_certain(options):
-            kind = _kind_for(thing, resource_type, options)
+            kind = media.kind_to_send(thing, resource_type, options)
             if self._store.owns(_names(options, kind), identity):
                 return self.send(thing, identity, resource_type, **options)
         return self.send_new(thing, identity, resource_type, until_saved_s, **options)
@@ -443,25 +442,6 @@ def _upload_of(asset: Asset, identity: Identity) -> tuple[str, str | None, int |
 def _check_naming(options: Mapping[str, Any]) -> None:
     check_name(options.get("public_id"), options.get("folder"))
     check_name(naming.full_name(options))
-
-
-def _label(filename: str | None, options: Mapping[str, Any]) -> str:
-    return filename or str(options.get("public_id") or "the file")
-
-
-def _kind_for(thing: media.Media, resource_type: str | None, options: Mapping[str, Any]) -> str:
-    if resource_type or not isinstance(thing.data, bytes):
-        return resource_type or "auto"
-    filename = options.get("filename") or thing.filename
-    data, label = thing.data, _label(filename, options)
-    kind = media.kind_of(data, filename)
-    if kind == "other" and data:
-        raise UnsupportedMedia(
-            f"{label} is neither an image nor a video",
-            hint="pass resource_type='raw' to keep it as a raw file",
-            ids=(label,),
-        )
-    return "image" if kind == "other" else kind
 
 
 def _path(url: str) -> str:

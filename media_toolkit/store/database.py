@@ -11,11 +11,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
 
 from media_toolkit import forks
+from media_toolkit.connection_string import with_defaults
 from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
 from media_toolkit.store.arrow import ArrowPool
@@ -38,15 +38,6 @@ Script = Sequence[tuple[Identity, Sequence[tuple[str, Mapping[str, Any]]]]]
 # Neon closes idle connections when it sleeps after five minutes; ours go first.
 # https://neon.com/docs/introduction/compute-lifecycle
 MAX_IDLE_S = 240
-CONNECT_TIMEOUT_S = 10
-# https://www.postgresql.org/docs/current/libpq-connect.html; the network's own, so that they keep
-# no Neon awake.
-_DEFAULTS = {
-    "connect_timeout": CONNECT_TIMEOUT_S,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-}
 # Longer no page waits for its answer.
 POOL_TIMEOUT_S = 10
 # A restart or a wake-up of Neon takes less; whoever waits longer wants to know why.
@@ -131,7 +122,7 @@ class Database:
         user hears at the first statement: each is one round trip less than with a ping before it,
         and all that this class runs begins with one that may run again."""
         engine = sa.create_engine(
-            _with_driver(_with_defaults(self._pooled_url)),
+            _with_driver(with_defaults(self._pooled_url)),
             poolclass=IdlePool,
             pool_recycle=MAX_IDLE_S,
             pool_size=5,
@@ -284,7 +275,7 @@ class Database:
             Unavailable, Forbidden, StoreError: as `begin`.
         """
         engine = sa.create_engine(
-            _with_driver(_with_defaults(self._direct_url)), poolclass=sa.NullPool
+            _with_driver(with_defaults(self._direct_url)), poolclass=sa.NullPool
         )
         is_another = self._direct_url != self._pooled_url
         with our_errors("DATABASE_DIRECT_URL" if is_another else "DATABASE_URL"):
@@ -407,7 +398,7 @@ def _connect_arrow(url: str, autocommit: bool = False) -> ArrowConnection:
     # 0.6 s to import, so only where Arrow is asked for.
     from adbc_driver_postgresql import dbapi
 
-    return dbapi.connect(_with_defaults(url), autocommit=autocommit)
+    return dbapi.connect(with_defaults(url), autocommit=autocommit)
 
 
 def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:
@@ -445,12 +436,3 @@ def _claims(identity: Identity) -> str:
 
 def _with_driver(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg2://", 1)
-
-
-def _with_defaults(url: str) -> str:
-    """Else libpq would wait for ever, and for an answer through a network that is gone two hours;
-    all that the string says itself (sslmode …) stays as it is."""
-    query = urlsplit(url).query
-    given = dict(parse_qsl(query, keep_blank_values=True))
-    rest = "&".join(f"{name}={value}" for name, value in _DEFAULTS.items() if name not in given)
-    return f"{url.rstrip('?')}{'&' if query else '?'}{rest}" if rest else url
