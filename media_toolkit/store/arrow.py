@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
+from media_toolkit.connection_string import with_defaults
 from media_toolkit.store.idle import IdlePool, IdleWatch
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _WAIT_S = 30.0
 
 
 class ArrowPool:
-    """Gives out eight connections at once, and keeps two that lie idle.
+    """Gives out eight connections at once, one more beside them, and keeps two that lie idle.
 
     Who asks for more waits for 30 s, then `sqlalchemy.exc.TimeoutError` says that all are busy.
 
@@ -30,17 +31,18 @@ class ArrowPool:
     https://arrow.apache.org/adbc/current/python/recipe/postgresql.html
 
     Args:
-        connect: a new connection; with its argument true, in autocommit.
+        url: the connection string.
         max_idle_s: after so long unused they are closed.
     """
 
-    def __init__(self, connect: Callable[[bool], ArrowConnection], max_idle_s: float) -> None:
-        self._connect = connect
+    def __init__(self, url: str, max_idle_s: float) -> None:
+        self._url = url
         self._free = threading.BoundedSemaphore(_AT_ONCE)
+        self._beside = threading.Lock()
         # ADBC opens the next transaction with each rollback; a pooler would hold a connection
         # of the server for it as long as ours lies here.
         self._pool = IdlePool(
-            lambda: connect(True),
+            lambda: connect_arrow(url, autocommit=True),
             pool_size=_KEPT,
             max_overflow=-1,
             recycle=int(max_idle_s),
@@ -54,24 +56,44 @@ class ArrowPool:
 
         After an error no connection is used again: what ended one has likely ended the others.
         """
-        with self._slot():
-            held = self._pool.connect()
-            try:
-                connection = cast("ArrowConnection", held.driver_connection)
-                connection.adbc_connection.set_autocommit(False)
+        with self._slot(), self._lent() as connection:
+            yield connection
+
+    @contextmanager
+    def lend_beside(self) -> Iterator[ArrowConnection | None]:
+        """A second one for who has one already, as `lend`; None at once while it is lent.
+
+        One only: of several reads each has Postgres' other processes busy itself.
+        """
+        beside = self._beside
+        if not beside.acquire(blocking=False):
+            yield None
+            return
+        try:
+            with self._lent() as connection:
                 yield connection
-                connection.adbc_connection.set_autocommit(True)
-            except BaseException:
-                held.invalidate()
-                self.close_idle()
-                raise
-            held.close()
+        finally:
+            beside.release()
 
     @contextmanager
     def fresh(self) -> Iterator[ArrowConnection]:
         """A new connection in a transaction; it is closed with the block."""
-        with self._slot(), self._connect(False) as connection:
+        with self._slot(), connect_arrow(self._url) as connection:
             yield connection
+
+    @contextmanager
+    def _lent(self) -> Iterator[ArrowConnection]:
+        held = self._pool.connect()
+        try:
+            connection = cast("ArrowConnection", held.driver_connection)
+            connection.adbc_connection.set_autocommit(False)
+            yield connection
+            connection.adbc_connection.set_autocommit(True)
+        except BaseException:
+            held.invalidate()
+            self.close_idle()
+            raise
+        held.close()
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -91,6 +113,7 @@ class ArrowPool:
         """In a forked process: what was lent then stays the parent's, and is never closed here."""
         self._pool = cast("IdlePool", self._pool.recreate())
         self._free = threading.BoundedSemaphore(_AT_ONCE)
+        self._beside = threading.Lock()
         self._idle.forget()
 
     def close(self) -> None:
@@ -102,3 +125,18 @@ class ArrowPool:
         """Close what lies idle; for where memory is freed."""
         self._idle.let_go()
         self._pool.dispose()
+
+
+def connect_arrow(url: str, autocommit: bool = False) -> ArrowConnection:
+    """A new connection."""
+    # 0.6 s to import, so only where Arrow is asked for.
+    from adbc_driver_postgresql import dbapi
+
+    return dbapi.connect(with_defaults(url), autocommit=autocommit)
+
+
+def execute(connection: ArrowConnection, statement: str, *values: str) -> None:
+    """One statement, whose answer nobody wants."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        cursor.fetchall()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 # orjson makes a float of what 64 bits do not hold.
 _LONG_NUMBER = re.compile(rb"\d{20}|-\d{19}")
+# Numbers and times are copied at last, while no other core has anything to do.
+_THREADS = 2
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +44,9 @@ def frame_of(
             for column, values in zip(columns, batch.columns, strict=True):
                 column.add(values, is_copied)
     # Duplicate names, which SQL allows, only a position tells apart.
-    frame = pd.DataFrame({n: column.series() for n, column in enumerate(columns)}, copy=False)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        made = list(pool.map(lambda column: column.series(), columns))
+    frame = pd.DataFrame(dict(enumerate(made)), copy=False)
     frame.columns = pd.Index(schema.names)
     return frame
 

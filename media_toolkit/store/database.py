@@ -18,7 +18,7 @@ from media_toolkit import forks
 from media_toolkit.connection_string import with_defaults
 from media_toolkit.errors import StoreError
 from media_toolkit.identity import Identity
-from media_toolkit.store.arrow import ArrowPool
+from media_toolkit.store.arrow import ArrowPool, connect_arrow, execute
 from media_toolkit.store.idle import IdlePool, IdleWatch
 from media_toolkit.store.outage import (
     READ_ONLY,
@@ -84,6 +84,7 @@ SELECT current_user = '{APP_ROLE}'
 """)
 # Whoever chooses another policy waits for no longer until it is seen here.
 _ASKED_AGAIN_S = 30
+_FROZEN = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 _READ_AS = _ACT.format(claims="$1") + ", set_config('transaction_read_only', 'on', true)"
 
 
@@ -112,8 +113,7 @@ class Database:
         self._direct_url = direct_url or pooled_url
         self._is_read_only = False
         self._told_at = -math.inf
-        self._reads_kept: tuple[bool, float] | None = None
-        self._reads_own_alone: tuple[bool, float] | None = None
+        self._lately: dict[str, tuple[bool, float]] = {}
         forks.watch(self)
 
     @cached_property
@@ -204,6 +204,7 @@ class Database:
         work: Callable[[ArrowConnection], T],
         *,
         is_reused: bool = False,
+        is_frozen: bool = False,
     ) -> T:
         """`work(connection)` on an ADBC connection in a read-only transaction as `identity`.
 
@@ -212,6 +213,7 @@ class Database:
         Args:
             is_reused: whether the connection may be one that was used before, and is again: for
                 statements of our own, which leave nothing behind in it.
+            is_frozen: whether all its statements see the same snapshot, of the first one.
 
         Raises:
             Unavailable, Forbidden, StoreError: as `begin`.
@@ -219,11 +221,26 @@ class Database:
 
         def once() -> T:
             with (self._arrow.lend if is_reused else self._arrow.fresh)() as connection:
-                _act_in_arrow(connection, identity)
+                if is_frozen:
+                    execute(connection, _FROZEN)
+                execute(connection, _READ_AS, _claims(identity))
                 return work(connection)
 
         with our_errors():
             return self._retrying(once, is_passing)
+
+    @contextmanager
+    def arrow_beside(self, identity: Identity, snapshot: str) -> Iterator[ArrowConnection | None]:
+        """A second ADBC connection for who has one that is frozen; None while it is lent.
+
+        It sees the snapshot that the first has exported. Nothing here is tried again.
+        """
+        with self._arrow.lend_beside() as connection:
+            if connection is not None:
+                execute(connection, _FROZEN)
+                execute(connection, f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+                execute(connection, _READ_AS, _claims(identity))
+            yield connection
 
     def iterate_arrow(
         self, identity: Identity, read: Callable[[ArrowConnection], Generator[T]]
@@ -251,8 +268,8 @@ class Database:
                     )
                 try:
                     if coming is None:
-                        connection = held.enter_context(_connect_arrow(self._pooled_url))
-                        _act_in_arrow(connection, identity)
+                        connection = held.enter_context(connect_arrow(self._pooled_url))
+                        execute(connection, _READ_AS, _claims(identity))
                         coming = held.enter_context(closing(read(connection)))
                     return next(coming, None)
                 except BaseException:
@@ -304,23 +321,25 @@ class Database:
         A login outside the app's role may have been given the assets alone, and a database that
         waits for its migrations has not got all of it.
         """
-        known = self._reads_kept
-        if known is not None and time.monotonic() - known[1] < _ASKED_AGAIN_S:
-            return known[0]
-        found = bool(connection.scalar(_READS_KEPT))
-        self._reads_kept = (found, time.monotonic())
-        return found
+        return self.lately("reads_kept", lambda: bool(connection.scalar(_READS_KEPT)))
 
     def reads_own_alone(self, identity: Identity, connection: sa.Connection | None = None) -> bool:
         """Whether who is no admin sees no assets but their own; asked again now and then."""
-        known = self._reads_own_alone
-        if known is not None and time.monotonic() - known[1] < _ASKED_AGAIN_S:
-            return known[0]
-        if connection is None:
-            return self.run(identity, partial(self.reads_own_alone, identity))
-        found = self.reads_kept(connection) and bool(connection.scalar(_READS_OWN_ALONE))
-        self._reads_own_alone = (found, time.monotonic())
-        return found
+
+        def ask(connection: sa.Connection) -> bool:
+            return self.reads_kept(connection) and bool(connection.scalar(_READS_OWN_ALONE))
+
+        asked = (
+            partial(ask, connection) if connection is not None else partial(self.run, identity, ask)
+        )
+        return self.lately("reads_own_alone", asked)
+
+    def lately(self, name: str, ask: Callable[[], bool]) -> bool:
+        """What `ask()` said of the database in the last half minute, by its name."""
+        known = self._lately.get(name)
+        if known is None or time.monotonic() - known[1] >= _ASKED_AGAIN_S:
+            self._lately[name] = known = (ask(), time.monotonic())
+        return known[0]
 
     def refuse_read_only(self, identity: Identity) -> None:
         """Say before Cloudinary is asked for a change that no row could follow.
@@ -384,7 +403,7 @@ class Database:
 
     @cached_property
     def _arrow(self) -> ArrowPool:
-        pool = ArrowPool(partial(_connect_arrow, self._pooled_url), MAX_IDLE_S)
+        pool = ArrowPool(self._pooled_url, MAX_IDLE_S)
         _at_the_end_of(self, pool.dispose)
         return pool
 
@@ -392,19 +411,6 @@ class Database:
 def _at_the_end_of(database: Database, dispose: Callable[[], None]) -> None:
     """Have what lies idle closed once nobody has the database any more; not when Python exits."""
     weakref.finalize(database, dispose).atexit = False
-
-
-def _connect_arrow(url: str, autocommit: bool = False) -> ArrowConnection:
-    # 0.6 s to import, so only where Arrow is asked for.
-    from adbc_driver_postgresql import dbapi
-
-    return dbapi.connect(with_defaults(url), autocommit=autocommit)
-
-
-def _act_in_arrow(connection: ArrowConnection, identity: Identity) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_READ_AS, (_claims(identity),))
-        cursor.fetchall()
 
 
 def _run_script(connection: sa.Connection, script: Script) -> list[tuple[Any, ...]]:

@@ -147,19 +147,22 @@ class AssetFilter:
         longest = sorted((word for word in words if word.isascii()), key=len, reverse=True)
         return " ".join(longest[:_OF_CONTEXT])
 
-    def conditions(self, first: sa.Table = files) -> list[sa.ColumnElement[bool]]:
+    def conditions(
+        self, first: sa.Table = files, is_any_deleted: bool = True
+    ) -> list[sa.ColumnElement[bool]]:
         """The WHERE, as conditions to be joined by AND; every value is bound.
 
         Args:
             first: the table that rows come from; `tagged`, which has only those that are not
                 deleted, for a filter with one tag, joined to the assets.
+            is_any_deleted: whether there are rows that were deleted, which are left out.
 
         Raises:
             FilterError: for a value that cannot be read.
         """
         c = files.c
         found: list[sa.ColumnElement[bool]] = []
-        if first is files:
+        if first is files and is_any_deleted:
             found.append(c.deleted_at.is_(None))
         for name in ("user_id", "resource_type", "delivery_type", "format"):
             column = first.c[name] if name in first.c else c[name]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from media_toolkit.store.database import Database
 from media_toolkit.store.filters import AssetFilter
 from media_toolkit.store.matching import walk_setting, with_rare_words
 from media_toolkit.store.ownership import narrowed
+from media_toolkit.store.parts import ALONG_THE_INDEX, divided, read_together
 from media_toolkit.store.schema import ASSET_COLUMNS, files
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ _PARQUET_ROWS = 100_000
 # A row that a parallel worker hands on costs more than Postgres' 0.1 says: where the rows lie in
 # the order that is asked for, one walk along the index is a third faster than workers that sort.
 _PLANNING = {"parallel_tuple_cost": "0.2"}
+# `deleted_at` is the last column: to look at it, Postgres goes through all of each row, which is a
+# sixth of the time. Where no row is deleted nothing is lost without.
+_FREEZE = """
+SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_export_snapshot() END,
+       EXISTS (SELECT FROM cloudinary_files WHERE deleted_at IS NOT NULL)
+"""
 # Neither a save nor an edit changes these, so that a read can go on after any row of them.
 _KEEPS_PLACE = ("upload_timestamp", "id")
 
@@ -68,6 +76,13 @@ def assets_frame(
         frame = _frame_of(database, identity, first, walk_setting(wanted))
         if len(frame) == limit:
             return frame
+    # Where Python makes an object for each row, it is what takes the time, and not Postgres.
+    objects = any(isinstance(c.type, sa.ARRAY | sa.JSON) for c in query.selected_columns)
+    if limit is None and as_of is None and not objects:
+        parts = divided(database, identity, query, order_by, _PLANNING)
+        if len(parts) > 1:
+            whole = _select(wanted, order_by, None, columns, is_any_deleted=False)
+            return _frame_of_parts(database, identity, (query, whole), parts)
     setting = None
     if as_of is not None:
         query = history.as_of(query, as_of)
@@ -92,6 +107,41 @@ def _frame_of(
                 return frame_of(batches, reader.schema)
 
     return database.run_arrow(identity, fetch, is_reused=True)
+
+
+def _frame_of_parts(
+    database: Database,
+    identity: Identity,
+    queries: tuple[sa.Select[Any], sa.Select[Any]],
+    parts: Sequence[Sequence[sa.ColumnElement[bool]]],
+) -> pd.DataFrame:
+    """By two connections at once.
+
+    Args:
+        queries: of what is not deleted; the same where nothing is.
+    """
+
+    def fetch(connection: ArrowConnection) -> pd.DataFrame:
+        with connection.cursor() as cursor:
+            cursor.execute(_FREEZE)
+            snapshot, is_any_deleted = cursor.fetchone() or (None, True)
+        query = queries[0] if is_any_deleted else queries[1]
+
+        def read(
+            connection: ArrowConnection, number: int, is_over: Callable[[], bool]
+        ) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+            statement, values = _through_settings(query.where(*parts[number]))
+            with _executed(connection, statement, {**ALONG_THE_INDEX, **values}) as cursor:
+                reader = _reader(cursor)
+                return reader.schema, list(takewhile(lambda _: not is_over(), reader))
+
+        reading = read_together(database, identity, connection, snapshot, read, len(parts))
+        with closing(reading) as coming:
+            schema, first = next(coming)
+            rest = chain.from_iterable(batches for _, batches in coming)
+            return frame_of(chain(first, rest), schema)
+
+    return database.run_arrow(identity, fetch, is_reused=True, is_frozen=True)
 
 
 def iterate(
@@ -194,9 +244,13 @@ def _looked_up(database: Database, identity: Identity, wanted: AssetFilter) -> A
 
 
 def _select(
-    wanted: AssetFilter, order_by: str, limit: int | None, columns: Iterable[str] | None
+    wanted: AssetFilter,
+    order_by: str,
+    limit: int | None,
+    columns: Iterable[str] | None,
+    is_any_deleted: bool = True,
 ) -> sa.Select[Any]:
-    query = sa.select(*_columns(columns)).where(*wanted.conditions())
+    query = sa.select(*_columns(columns)).where(*wanted.conditions(is_any_deleted=is_any_deleted))
     query = query.order_by(*filters.ordering(order_by))
     return query if limit is None else query.limit(filters.read_limit(limit))
 

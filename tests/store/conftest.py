@@ -39,7 +39,7 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {folder}/users.txt
 pool_mode = transaction
-default_pool_size = 20
+default_pool_size = {pool_size}
 max_client_conn = 200
 logfile = {folder}/log
 server_login_retry = {login_retry_s}
@@ -104,6 +104,7 @@ def pooler_of(
     patience_s: int = 120,
     certificate: Path | None = None,
     login_retry_s: int = 1,
+    pool_size: int = 20,
 ) -> Iterator[Pooler]:
     """PgBouncer in transaction mode before the Postgres of `database_url`.
 
@@ -111,6 +112,7 @@ def pooler_of(
         port: a free one.
         patience_s: how long a client may wait for a Postgres that is away; its default.
         login_retry_s: how long it refuses everybody after a login that failed; its default is 15.
+        pool_size: how many connections it has to Postgres.
         certificate: a folder with server.crt and server.key; then TLS is required.
     """
     program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -126,6 +128,7 @@ def pooler_of(
             folder=folder,
             patience_s=patience_s,
             login_retry_s=login_retry_s,
+            pool_size=pool_size,
         )
     )
     if certificate is not None:
