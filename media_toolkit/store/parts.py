@@ -72,7 +72,6 @@ def divided(
         if width is None or rows < _LEAST_ROWS:
             return [[]]
         count = min(_MOST_PARTS, max(_LEAST_PARTS, rows * width // _BYTES))
-        keys.sort(reverse=is_descending)
         chosen = dict.fromkeys(keys[len(keys) * number // count] for number in range(1, count))
         edges = [sa.tuple_(*one) for one in chosen]
         key = sa.tuple_(files.c.upload_timestamp, files.c.id)
@@ -95,7 +94,7 @@ def _width_of_a_walk(connection: sa.Connection, query: sa.Select[Any]) -> int | 
 def _sample(
     connection: sa.Connection, query: sa.Select[Any]
 ) -> tuple[int, list[tuple[datetime, int]]]:
-    """About how many rows there are, by those of some pages, and where these stand in the order.
+    """About how many rows there are, by those of some pages, and the keys of these in their order.
 
     What Postgres itself expects is wrong just after an import, which is when one looks at it.
     """

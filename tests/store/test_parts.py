@@ -120,43 +120,33 @@ def test_both_see_the_moment_at_which_the_read_began(
     assert len(library.assets(columns=PLAIN)) == ROWS - 1
 
 
-@pytest.mark.parametrize("at", [0, 1])
-def test_what_the_second_leaves_undone_the_first_reads(
-    library: mt.MediaToolkit, desks: type[Patient], monkeypatch: pytest.MonkeyPatch, at: int
+@pytest.mark.parametrize(("is_second", "at"), [(True, 0), (True, 1), (False, 0)])
+def test_what_one_leaves_undone_is_read_all_the_same(
+    library: mt.MediaToolkit,
+    desks: type[Patient],
+    monkeypatch: pytest.MonkeyPatch,
+    is_second: bool,
+    at: int,
 ) -> None:
+    """Of the second the first reads it; where the first fails, both begin anew."""
     begun, failed = iter(range(ROWS)), threading.Event()
     original = frames._executed
 
     def executed(connection: Any, statement: str, *rest: Any) -> Any:
-        if threading.current_thread().name == "media-toolkit-parts" and next(begun) == at:
+        is_of_second = threading.current_thread().name == "media-toolkit-parts"
+        if is_of_second is is_second and next(begun) == at:
             failed.set()
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return original(connection, statement, *rest)
 
-    monkeypatch.setattr(frames, "_executed", executed)
-    pd.testing.assert_frame_equal(library.assets(columns=PLAIN), one_connection(library))
+    with monkeypatch.context() as while_reading:
+        while_reading.setattr(frames, "_executed", executed)
+        frame = library.assets(columns=PLAIN)
     assert failed.is_set()
-    monkeypatch.setattr(frames, "_executed", original)
+    assert len(desks.made) == (1 if is_second else 2)
+    pd.testing.assert_frame_equal(frame, one_connection(library))
     assert len(library.assets(columns=PLAIN)) == ROWS
-
-
-def test_where_the_first_fails_all_is_read_again(
-    library: mt.MediaToolkit, desks: type[Patient], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    failed = threading.Event()
-    original = frames._executed
-
-    def executed(connection: Any, statement: str, *rest: Any) -> Any:
-        if threading.current_thread().name != "media-toolkit-parts" and not failed.is_set():
-            failed.set()
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-        return original(connection, statement, *rest)
-
-    monkeypatch.setattr(frames, "_executed", executed)
-    pd.testing.assert_frame_equal(library.assets(columns=PLAIN), one_connection(library))
-    assert failed.is_set()
 
 
 def test_an_interrupt_ends_both(
